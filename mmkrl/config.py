@@ -1,0 +1,120 @@
+"""Typed configuration: one YAML file plus ``--set a.b=c``, checked before any work starts.
+
+Sections are frozen pydantic models that live beside what they configure; this module only loads
+and checks them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from mmkrl.errors import UsageError
+from mmkrl.storage import locate
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, with no room for unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Config = TypeVar("Config", bound=Section)
+
+
+def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:
+    """The configuration in a YAML file, with overrides applied.
+
+    Args:
+        path: YAML file, local or ``s3://``.
+        overrides: ``dotted.key=value`` items; values are read as YAML.
+        schema: The model to check against.
+
+    Raises:
+        UsageError: the file cannot be read, a key is unknown, or a value does not fit.
+    """
+    location = locate(path)
+    if not location.is_file():
+        raise UsageError(f"--config {path}: no such file")
+    try:
+        values = yaml.safe_load(location.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
+    for override in overrides:
+        _apply(values, override)
+    return check(values, schema)
+
+
+def check(values: Mapping[str, Any], schema: type[Config]) -> Config:
+    """Values as a typed configuration.
+
+    Raises:
+        UsageError: names the first wrong key, what was expected and the nearest valid key.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(error.errors(), schema)) from error
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key:
+        raise UsageError(f"--set {override}: expected KEY=VALUE, such as train.margin=0.2")
+    *folders, last = key.split(".")
+    place = values
+    for folder in folders:
+        inner = place.setdefault(folder, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {override}: {folder!r} is a value, not a section")
+        place = inner
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {override}: {text!r} is not valid YAML") from error
+
+
+def _explain(errors: list[Any], schema: type[BaseModel]) -> str:
+    """One line for the most telling of several validation errors."""
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    error = (unknown or errors)[0]
+    path = [str(part) for part in error["loc"]]
+    where = ".".join(path)
+    if unknown:
+        keys = _keys(schema, path[:-1])
+        near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"unknown key {where!r}{hint} (valid keys here: {', '.join(keys)})"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{where}: this key is required"
+    return f"{where} = {error['input']!r}: {message}"
+
+
+def _keys(schema: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        if part.isdigit():
+            continue
+        inner = _inner(schema.model_fields[part]) if part in schema.model_fields else None
+        if inner is None:
+            return []
+        schema = inner
+    return sorted(schema.model_fields)
+
+
+def _inner(field: FieldInfo) -> type[BaseModel] | None:
+    """The section a field holds, through Optional, list and dict."""
+    waiting: list[Any] = [field.annotation]
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        waiting.extend(get_args(kind))
+    return None

@@ -1,0 +1,1 @@
+"""Schemas, versioned datasets, readers, splits, word vectors: everything that is data at rest."""

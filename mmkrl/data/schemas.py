@@ -1,0 +1,140 @@
+"""The Arrow schema of every table, with its version.
+
+A reader refuses a table of another version; raise the version whenever a column changes its
+name, type or meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mmkrl.errors import UserError
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """A table's name, version and columns."""
+
+    name: str
+    version: int
+    arrow: pa.Schema
+
+    def check(self, table: pa.Table) -> pa.Table:
+        """The table with exactly these columns, in this order.
+
+        Raises:
+            UserError: a column is missing, unknown or of another type.
+        """
+        if sorted(table.column_names) != sorted(self.arrow.names):
+            raise UserError(
+                f"table {self.name!r}: expected columns {self.arrow.names}, "
+                f"got {table.column_names}"
+            )
+        try:
+            return table.select(self.arrow.names).cast(self.arrow)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise UserError(f"table {self.name!r}: {error}") from error
+
+
+def _schema(name: str, version: int, columns: dict[str, pa.DataType]) -> TableSchema:
+    fields = [pa.field(column, kind, nullable=False) for column, kind in columns.items()]
+    return TableSchema(name, version, pa.schema(fields))
+
+
+_TEXT, _INT, _FLOAT = pa.string(), pa.int32(), pa.float32()
+
+IMAGES = _schema(
+    "images",
+    1,
+    {
+        "image_id": _TEXT,  # hash of the bytes, see digest.content_id
+        "source": _TEXT,  # the web source (site, vendor) the picture came from
+        "uri": _TEXT,
+        "format": _TEXT,
+        "width": _INT,  # pixels
+        "height": _INT,
+        "license": _TEXT,  # SPDX name, empty when the crawl says nothing
+        "image": pa.binary(),  # the original, encoded bytes
+    },
+)
+TEXTS = _schema(
+    "texts",
+    1,
+    {
+        "image_id": _TEXT,
+        "source": _TEXT,
+        "uri": _TEXT,
+        "kind": _TEXT,  # alt, title, keyword or caption
+        "text": _TEXT,
+    },
+)
+RELATIONSHIPS = _schema(
+    "relationships",
+    1,
+    {
+        "relationship_id": _TEXT,
+        "subject": _TEXT,
+        "predicate": _TEXT,
+        "object": _TEXT,
+        "pair": _TEXT,  # what a zero-shot split holds out as one piece
+        "split": _TEXT,  # train, validation or test
+        "images": _INT,
+        "sources": _INT,
+    },
+)
+INSTANCES = _schema(
+    "instances",
+    1,
+    {
+        "relationship_id": _TEXT,
+        "image_id": _TEXT,
+        "source": _TEXT,
+        "split": _TEXT,  # train, validation, test, or unseen_source (never trained on)
+    },
+)
+ENTITIES = _schema("entities", 1, {"entity": _TEXT, "image_id": _TEXT, "source": _TEXT})
+TRIPLES = _schema(
+    "triples", 1, {"head": _TEXT, "relation": _TEXT, "tail": _TEXT, "split": _TEXT}
+)
+DEAD_LETTERS = _schema(
+    "dead_letters",
+    1,
+    {
+        "stage": _TEXT,  # the job that set the row aside
+        "record": _TEXT,  # uri, or file and row, of what could not be used
+        "reason": _TEXT,  # a short code
+        "detail": _TEXT,
+    },
+)
+
+
+def features(dimension: int) -> TableSchema:
+    """Feature vectors of one backbone, one row an image.
+
+    Args:
+        dimension: Length of each vector.
+    """
+    vector = pa.list_(pa.field("item", pa.float16(), nullable=False), dimension)
+    return _schema("features", 1, {"image_id": _TEXT, "vector": vector})
+
+
+def schema_of(name: str) -> TableSchema:
+    """The schema called ``name``; feature tables have their dimension in the file instead.
+
+    Raises:
+        UserError: there is no such table.
+    """
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        known = ", ".join(sorted(_BY_NAME))
+        raise UserError(f"unknown table {name!r}; known: {known}, features") from None
+
+
+_BY_NAME = {
+    schema.name: schema
+    for schema in (IMAGES, TEXTS, RELATIONSHIPS, INSTANCES, ENTITIES, TRIPLES, DEAD_LETTERS)
+}
+VERSIONS = {name: schema.version for name, schema in _BY_NAME.items()} | {"features": 1}
