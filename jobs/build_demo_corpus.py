@@ -14,7 +14,10 @@ from mmkrl.data.emoji.pack import PACKAGES, build_pack
 from mmkrl.data.emoji.packages import fetch
 from mmkrl.errors import UserError
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def main(
     packages: Annotated[Path, typer.Option(help="folder of npm tarballs; missing ones are added")],
     output: Annotated[Path, typer.Option(help="folder the Parquet shards are written to")],
@@ -24,7 +27,7 @@ def main(
         for package in PACKAGES:
             fetch(package, packages)
         report = build_pack(packages, output)
-    except UserError as error:
+    except (UserError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{report.rows} rows, {report.size_bytes / 1e6:.2f} MB in {output}")
@@ -34,4 +37,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

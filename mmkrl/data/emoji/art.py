@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import resvg_py
 from PIL import Image, ImageStat, UnidentifiedImageError
 
 from mmkrl.data.emoji.names import OPENMOJI
@@ -143,10 +142,20 @@ def _key(name: str) -> str | None:
 
 def _decode(content: bytes) -> Image.Image:
     if content.lstrip().startswith(b"<"):
-        content = resvg_py.svg_to_bytes(
-            svg_string=content.decode(), width=_RENDER_PX, height=_RENDER_PX, skip_system_fonts=True
-        )
+        content = _render(content.decode())
     return Image.open(io.BytesIO(content)).convert("RGBA")
+
+
+def _render(svg: str) -> bytes:
+    """Return an SVG as PNG at twice the final side, to be scaled down smoothly."""
+    try:
+        import resvg_py
+    except ImportError:
+        raise UserError("SVG needs the extra: pip install 'mmkrl[builder]'") from None
+    png: bytes = resvg_py.svg_to_bytes(
+        svg_string=svg, width=_RENDER_PX, height=_RENDER_PX, skip_system_fonts=True
+    )
+    return png
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
