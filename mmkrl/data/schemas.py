@@ -70,6 +70,20 @@ TEXTS = _schema(
         "text": _TEXT,
     },
 )
+CANDIDATES = _schema(
+    "candidates",
+    1,
+    {
+        "image_id": _TEXT,
+        "source": _TEXT,
+        "uri": _TEXT,
+        "subject": _TEXT,
+        "predicate": _TEXT,  # empty for the picture of an isolated entity
+        "object": _TEXT,
+        "pair": _TEXT,
+        "hash": pa.binary(32),  # perceptual hash of the picture
+    },
+)
 RELATIONSHIPS = _schema(
     "relationships",
     1,
@@ -135,6 +149,15 @@ def schema_of(name: str) -> TableSchema:
 
 _BY_NAME = {
     schema.name: schema
-    for schema in (IMAGES, TEXTS, RELATIONSHIPS, INSTANCES, ENTITIES, TRIPLES, DEAD_LETTERS)
+    for schema in (
+        IMAGES,
+        TEXTS,
+        CANDIDATES,
+        RELATIONSHIPS,
+        INSTANCES,
+        ENTITIES,
+        TRIPLES,
+        DEAD_LETTERS,
+    )
 }
 VERSIONS = {name: schema.version for name, schema in _BY_NAME.items()} | {"features": 1}

@@ -1,0 +1,1 @@
+"""Where it runs: every use of Ray in the project is in this package."""

@@ -1,0 +1,109 @@
+"""Joining a Ray cluster, or starting an embedded one for the length of a job."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+import ray
+from pydantic import Field
+from ray.data import DataContext
+
+from mmkrl.config import Section
+from mmkrl.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+_LOGICAL_CPUS_PER_CORE = 4
+_MINIMUM_LOGICAL_CPUS = 8
+_ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+
+
+class RayConfig(Section):
+    """The Ray cluster to run on."""
+
+    address: str | None = None
+    """Cluster to join, such as ``auto`` or ``HOST:6379``; none starts an embedded local Ray."""
+    cpus: int | None = Field(default=None, ge=6)
+    """Logical CPUs of an embedded Ray. Logical CPUs are slots, not cores: with fewer than 6,
+    actors that hold them all would leave none for reading and writing."""
+    object_store_mb: int = Field(default=512, ge=100)
+    """Shared memory of an embedded Ray, in MiB."""
+
+
+def _logical_cpus(config: RayConfig) -> int:
+    cores = os.cpu_count() or 1
+    return config.cpus or max(_MINIMUM_LOGICAL_CPUS, _LOGICAL_CPUS_PER_CORE * cores)
+
+
+def cores() -> int:
+    """Physical cores to plan for: the cluster's logical CPUs, or this machine's if embedded."""
+    if len(ray.nodes()) == 1:
+        return os.cpu_count() or 1
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def gpus() -> int:
+    """GPUs of the cluster."""
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+@contextlib.contextmanager
+def session(config: RayConfig) -> Iterator[None]:
+    """A connection to Ray: the cluster that runs this job, the one named, or an embedded one.
+
+    Raises:
+        UserError: the named cluster cannot be reached.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    runtime = {"env_vars": _WORKER_ENVIRONMENT}
+    if address:
+        _join(address, runtime)
+    else:
+        ray.init(
+            address="local",
+            num_cpus=_logical_cpus(config),
+            object_store_memory=config.object_store_mb << 20,
+            include_dashboard=False,
+            logging_level=logging.WARNING,
+            runtime_env=runtime,
+        )
+    _tune_data()
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join(address: str, runtime: dict[str, dict[str, str]]) -> None:
+    try:
+        ray.init(address=address, logging_level=logging.WARNING, runtime_env=runtime)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"ray.address {address!r}: cannot join this cluster: {reason}. Check that the head is "
+            "up and that RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH are those of the cluster"
+        ) from error
+
+
+def _tune_data() -> None:
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = 600
+    context.verbose_stats_logs = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)

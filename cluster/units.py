@@ -1,0 +1,81 @@
+"""Numbered pieces of work spread over the cluster with Ray Data.
+
+Each piece publishes its own files, so what comes back over Ray is only a small record; pieces
+already published by an earlier, interrupted run are not done again.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.data import Dataset
+
+from cluster.progress import progress
+from mmkrl.data.dataset import finished_units
+from mmkrl.data.manifest import UnitRecord
+from mmkrl.storage import Location
+
+_TASK_CPUS = 0.5
+
+Piece = TypeVar("Piece")
+
+
+def run_units(
+    location: Location,
+    pieces: Sequence[Piece],
+    work: Callable[[int, Piece], UnitRecord],
+    *,
+    label: str,
+) -> list[UnitRecord]:
+    """Do every piece that is not yet published, in parallel tasks.
+
+    Args:
+        location: The dataset the pieces write to.
+        pieces: The whole list of work; a piece's position is its unit number.
+        work: Does one piece and publishes it; must be importable or a closure that pickles.
+        label: Name for the progress display.
+
+    Returns:
+        The records of all units, in order.
+    """
+
+    def task(row: dict[str, Any]) -> dict[str, Any]:
+        return {"record": work(row["unit"], pickle.loads(row["piece"])).model_dump_json()}  # noqa: S301 - our own bytes
+
+    done = finished_units(location)
+    pending = pending_pieces(pieces, done)
+    if pending is not None:
+        results = pending.map(task, num_cpus=_TASK_CPUS)
+        done |= collect(results.iter_rows(), len(pieces), done, label=label)
+    return [done[number] for number in range(len(pieces))]
+
+
+def pending_pieces(pieces: Sequence[Piece], done: dict[int, UnitRecord]) -> Dataset | None:
+    """A Ray dataset of the pieces still to do, one row and one block each; None if all are done."""
+    rows = [
+        {"unit": number, "piece": pickle.dumps(piece)}
+        for number, piece in enumerate(pieces)
+        if number not in done
+    ]
+    return ray.data.from_items(rows, override_num_blocks=len(rows)) if rows else None
+
+
+def collect(
+    rows: Iterable[dict[str, Any]], total: int, done: dict[int, UnitRecord], *, label: str
+) -> dict[int, UnitRecord]:
+    """Take in the records as they come, showing progress in input rows of the pieces."""
+    records = {}
+    seen = sum(record.rows_in for record in done.values())
+    with progress(0, label, "rows") as bar:
+        bar.update(seen)
+        for row in rows:
+            record = UnitRecord.model_validate_json(row["record"])
+            records[record.unit] = record
+            seen += record.rows_in
+            finished = len(done) + len(records)
+            bar.total = seen * total // finished
+            bar.update(record.rows_in)
+    return records

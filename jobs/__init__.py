@@ -1,0 +1,1 @@
+"""The commands: one thin file per verb, each ``python -m jobs.VERB --config FILE.yaml``."""

@@ -1,0 +1,129 @@
+"""Which dataset a job writes, and whether it is already there.
+
+A step's key is a hash of its own configuration and its inputs' content digests; its output lies
+at ``WORKSPACE/JOB/KEY-vN``. The same work is therefore found again, other work never overwrites
+it, and ``--force`` makes the next version.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.config import PipelineConfig
+from mmkrl.data.dataset import Dataset, Origin, open_dataset
+from mmkrl.data.digest import fingerprint
+from mmkrl.data.manifest import MANIFEST_NAME
+from mmkrl.data.readers import listing
+from mmkrl.errors import UserError
+from mmkrl.storage import Location, locate
+
+INPUTS: dict[str, tuple[str, ...]] = {
+    "ingest": (),
+    "mine": ("ingest",),
+    "extract": ("ingest",),
+    "train": ("mine", "extract"),
+    "evaluate": ("mine", "extract", "train"),
+}
+_KEY_HEX = 12
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job's place in the workspace.
+
+    Attributes:
+        origin: What identifies the work.
+        version: 1, or higher after ``--force``.
+        location: Folder to write to.
+        inputs: The datasets to read, by job.
+        finished: The published result, if there is one.
+    """
+
+    origin: Origin
+    version: int
+    location: Location
+    inputs: dict[str, Dataset]
+    finished: Dataset | None
+
+
+def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
+    """The step of a job under this configuration.
+
+    Args:
+        config: The whole configuration.
+        job: Name of the job.
+        force: Ask for a new version even if one is finished.
+
+    Raises:
+        UserError: a job this one builds on has not finished.
+    """
+    inputs = {name: finished(config, name) for name in INPUTS[job]}
+    digests = {name: dataset.digest for name, dataset in inputs.items()}
+    if job == "ingest":
+        digests["sources"] = fingerprint(listing(config.ingest.sources))
+    section = _section(config, job)
+    key = fingerprint([job, section, digests])
+    folder = locate(config.workspace) / job
+    version = _newest(folder, key)
+    location = folder / _folder(key, version)
+    published = (location / MANIFEST_NAME).is_file()
+    if force and published:
+        version, published = version + 1, False
+        location = folder / _folder(key, version)
+    return Step(
+        origin=Origin(job, key, section, digests, code_commit()),
+        version=version,
+        location=location,
+        inputs=inputs,
+        finished=open_dataset(location) if published else None,
+    )
+
+
+def finished(config: PipelineConfig, job: str) -> Dataset:
+    """The published result of a job under this configuration.
+
+    Raises:
+        UserError: there is none; the message names the command that makes it.
+    """
+    found = step(config, job).finished
+    if found is None:
+        raise UserError(
+            f"no finished {job!r} for this configuration in {config.workspace}: run "
+            f"python -m jobs.{job} with the same --config and --set first"
+        )
+    return found
+
+
+def _section(config: PipelineConfig, job: str) -> dict[str, Any]:
+    section: dict[str, Any] = getattr(config, job).model_dump(mode="json")
+    return section
+
+
+def _folder(key: str, version: int) -> str:
+    return f"{key[:_KEY_HEX]}-v{version}"
+
+
+def _newest(folder: Location, key: str) -> int:
+    """The highest version of this key with a folder; 1 if there is none."""
+    prefix = f"{key[:_KEY_HEX]}-v"
+    versions = [int(n.removeprefix(prefix)) for n in folder.folders() if n.startswith(prefix)]
+    return max(versions, default=1)
+
+
+@functools.cache
+def code_commit() -> str:
+    """The commit of the code that runs, with ``+changes`` if the tree differs from it."""
+    root = Path(__file__).parent
+    git = ["git", "-C", str(root)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)  # noqa: S603
+        if commit.returncode:
+            return ""
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True)  # noqa: S603
+    except FileNotFoundError:
+        return ""
+    return commit.stdout.strip() + ("+changes" if changed.returncode else "")

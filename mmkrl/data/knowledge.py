@@ -1,0 +1,192 @@
+"""What a model learns from, in memory: relationships as word vectors, images as features.
+
+Features stay on disk, mapped; everything else is small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mmkrl.data.dataset import Dataset
+from mmkrl.data.splits import TRAIN
+from mmkrl.data.words import WordVectors
+from mmkrl.errors import UserError
+
+SLOTS = ("subject", "predicate", "object")
+
+
+@dataclass(frozen=True)
+class Relationships:
+    """R relationships.
+
+    Attributes:
+        ids: Relationship ids, sorted.
+        texts: Subject, predicate and object of each.
+        split: Split of each: train, validation or test.
+        part_R3: Index of each slot's part in :attr:`parts`.
+        parts: The distinct words of all slots.
+        word_R3W: Mean word vector of each slot.
+    """
+
+    ids: list[str]
+    texts: list[tuple[str, str, str]]
+    split: npt.NDArray[np.str_]
+    part_R3: npt.NDArray[np.int64]
+    parts: list[str]
+    word_R3W: Tensor
+
+    def index(self, split: str) -> npt.NDArray[np.int64]:
+        """Positions of the relationships of a split."""
+        return np.flatnonzero(self.split == split)
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images that show relationships.
+
+    Attributes:
+        ids: Image ids.
+        label_N: Position of the relationship each shows.
+        split: train, validation, test or unseen_source.
+        source: The web source of each.
+        row_N: Row of each image in :attr:`feature_MD`.
+        feature_MD: All feature vectors, float16, mapped from disk.
+    """
+
+    ids: list[str]
+    label_N: npt.NDArray[np.int64]
+    split: npt.NDArray[np.str_]
+    source: npt.NDArray[np.str_]
+    row_N: npt.NDArray[np.int64]
+    feature_MD: npt.NDArray[np.float16]
+
+    def index(self, split: str) -> npt.NDArray[np.int64]:
+        """Positions of the images of a split."""
+        return np.flatnonzero(self.split == split)
+
+    def features(self, index: npt.NDArray[np.int64]) -> Tensor:
+        """Feature vectors of some images, float32, shape (len(index), D)."""
+        return torch.from_numpy(self.feature_MD[self.row_N[index]].astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Relationships and the images that show them."""
+
+    relationships: Relationships
+    images: Images
+
+
+def load_knowledge(
+    mined: Dataset, extracted: Dataset, words: WordVectors, cache: Path
+) -> Knowledge:
+    """Read a mined dataset and its features.
+
+    Args:
+        mined: Output of the job ``mine``.
+        extracted: Output of the job ``extract`` over the same corpus.
+        words: Word vectors for the slots.
+        cache: Folder on the local disk for the mapped features.
+
+    Raises:
+        UserError: no image of the mined relationships has features.
+    """
+    relationships = load_relationships(mined, words)
+    ids, feature_MD = map_features(extracted, cache)
+    position = {key: i for i, key in enumerate(relationships.ids)}
+    row = {image: i for i, image in reversed(list(enumerate(ids)))}
+    columns = ["relationship_id", "image_id", "source", "split"]
+    table = mined.table("instances", columns).to_pandas()
+    table = table[table["image_id"].isin(row)].drop_duplicates(["relationship_id", "image_id"])
+    table = table.sort_values(["relationship_id", "image_id"], ignore_index=True)
+    if table.empty:
+        raise UserError(
+            f"none of the images in {mined.location} has features in {extracted.location}: "
+            "were they made from the same corpus?"
+        )
+    images = Images(
+        ids=table["image_id"].tolist(),
+        label_N=table["relationship_id"].map(position).to_numpy(np.int64),
+        split=table["split"].to_numpy(np.str_),
+        source=table["source"].to_numpy(np.str_),
+        row_N=table["image_id"].map(row).to_numpy(np.int64),
+        feature_MD=feature_MD,
+    )
+    if not len(images.index(TRAIN)):
+        raise UserError(f"{mined.location} has no training images with features")
+    return Knowledge(relationships, images)
+
+
+def load_relationships(mined: Dataset, words: WordVectors) -> Relationships:
+    """The relationships of a mined dataset, in the order of their ids."""
+    table = mined.table("relationships").sort_by("relationship_id")
+    texts = list(zip(*(table.column(slot).to_pylist() for slot in SLOTS), strict=True))
+    parts = sorted({part for text in texts for part in text})
+    position = {part: i for i, part in enumerate(parts)}
+    part_R3 = np.array([[position[part] for part in text] for text in texts], dtype=np.int64)
+    word_PW = torch.from_numpy(np.stack([words.phrase(part) for part in parts]))
+    return Relationships(
+        ids=table.column("relationship_id").to_pylist(),
+        texts=texts,
+        split=np.array(table.column("split").to_pylist()),
+        part_R3=part_R3,
+        parts=parts,
+        word_R3W=word_PW[torch.from_numpy(part_R3)],
+    )
+
+
+def map_features(
+    extracted: Dataset, cache: Path
+) -> tuple[list[str], npt.NDArray[np.float16]]:
+    """All feature vectors, mapped from a file made once per dataset and machine.
+
+    Args:
+        extracted: Output of the job ``extract``.
+        cache: Folder on the local disk.
+
+    Returns:
+        The image ids, and an array of shape (images, dimension). An image that occurs several
+        times in the corpus keeps its first row.
+    """
+    ids: list[str] = []
+    for part in extracted.iterate("features", ["image_id"]):
+        ids.extend(part.column("image_id").to_pylist())
+    name = hashlib.sha256(extracted.digest.encode()).hexdigest()[:16]
+    path = cache / f"features-{name}.npy"
+    if not path.is_file():
+        _write_mapped(extracted, path)
+    return ids, np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _write_mapped(extracted: Dataset, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex}.npy")
+    target: npt.NDArray[np.float16] | None = None
+    start = 0
+    try:
+        for part in extracted.iterate("features", ["vector"]):
+            vectors = part.column("vector").combine_chunks()
+            flat = vectors.flatten().to_numpy(zero_copy_only=False)
+            block = flat.reshape(part.num_rows, -1)
+            if target is None:
+                shape = (extracted.rows("features"), block.shape[1])
+                target = np.lib.format.open_memmap(
+                    temporary, mode="w+", dtype=np.float16, shape=shape
+                )
+            target[start : start + len(block)] = block
+            start += len(block)
+        if target is None:
+            raise UserError(f"{extracted.location} has no features")
+        target.flush()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""From the bytes of pictures to feature vectors: backbones and a pure extraction function."""

@@ -1,0 +1,1 @@
+"""From texts and images to (subject, predicate, object) relationships with their evidence."""

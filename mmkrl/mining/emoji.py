@@ -1,0 +1,67 @@
+"""A miner for the emoji corpus: an image's alt text is an emoji, and composed emoji state facts.
+
+The parts are called by their names (the titles of their own pictures), never by the name of the
+whole: "woman firefighter" would give its relationship away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from mmkrl.data.emoji.sequences import compose, strip_tones
+from mmkrl.mining.candidates import Finding, NotUsable, Texts
+
+
+@dataclass(frozen=True)
+class EmojiMiner:
+    """Reads composed emoji.
+
+    Attributes:
+        names: Name by emoji, from the titles in the corpus.
+    """
+
+    names: dict[str, str]
+
+    @classmethod
+    def from_texts(cls, texts: pa.Table) -> EmojiMiner:
+        """A miner that knows the names that a corpus's texts give its emoji.
+
+        Args:
+            texts: Table ``texts``; alt and title of a record share their uri.
+        """
+        emoji: dict[str, str] = {}
+        titles: dict[str, str] = {}
+        for row in texts.select(["uri", "kind", "text"]).to_pylist():
+            if row["kind"] == "alt":
+                emoji[row["uri"]] = row["text"]
+            elif row["kind"] == "title":
+                titles[row["uri"]] = row["text"]
+        return cls({emoji[uri]: title for uri, title in titles.items() if uri in emoji})
+
+    def __call__(self, texts: Texts) -> Finding:
+        """The relationship an emoji is composed of, or the isolated entity it shows.
+
+        Raises:
+            NotUsable: no emoji, or a part without a name of its own.
+        """
+        if not texts.get("alt"):
+            raise NotUsable("no_text", "the image has no alt text")
+        emoji = texts["alt"][0]
+        composition = compose(emoji)
+        if composition is None:
+            return Finding(self._name(emoji))
+        pair = sorted({strip_tones(composition.subject), strip_tones(composition.object)})
+        return Finding(
+            subject=self._name(composition.subject),
+            predicate=composition.predicate,
+            object=self._name(composition.object),
+            pair=" + ".join(self._name(part) for part in pair),
+        )
+
+    def _name(self, emoji: str) -> str:
+        try:
+            return self.names[emoji]
+        except KeyError:
+            raise NotUsable("ungrounded", f"{emoji} has no picture with a title") from None

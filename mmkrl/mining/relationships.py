@@ -1,0 +1,246 @@
+"""Second pass of mining: candidates become relationships with their images, and a split.
+
+An image that is evidence for two different relationships (one drawing used for several emoji,
+one picture under two captions) says nothing certain about either and is set aside, and so is a
+held-out image that nearly repeats a training image.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from pydantic import Field
+
+from mmkrl.config import Section
+from mmkrl.data.digest import fingerprint
+from mmkrl.data.schemas import DEAD_LETTERS, ENTITIES, INSTANCES, RELATIONSHIPS
+from mmkrl.data.splits import (
+    TEST,
+    TRAIN,
+    UNSEEN_SOURCE,
+    VALIDATION,
+    LeakCheck,
+    SplitConfig,
+    Triple,
+    leak_checks,
+    split_pairs,
+)
+from mmkrl.errors import UserError
+
+_TRIPLE = ["subject", "predicate", "object"]
+_ID_HEX = 16
+_HASH_CHUNK = 256  # images compared with all training images at a time
+
+
+class MineConfig(Section):
+    """How relationships are mined and divided."""
+
+    miner: str = "emoji"
+    """What reads the texts; see ``mmkrl.mining.registry``."""
+    min_images: int = Field(default=1, ge=1)
+    """Relationships with fewer usable images are dropped."""
+    split: SplitConfig = SplitConfig()
+    """The zero-shot split."""
+
+
+@dataclass(frozen=True)
+class Mined:
+    """The tables of a mined dataset and what is known of them.
+
+    Attributes:
+        tables: relationships, instances, entities, dead_letters.
+        leaks: Every leak check with its number of violations.
+        statistics: Counts to report.
+    """
+
+    tables: dict[str, pa.Table]
+    leaks: list[LeakCheck]
+    statistics: dict[str, int]
+
+
+def assemble(candidates: pa.Table, config: MineConfig) -> Mined:
+    """Relationships, instances and split from all candidates.
+
+    Every candidate row becomes an instance, an entity picture or a dead letter.
+
+    Args:
+        candidates: Table ``candidates``.
+        config: Thresholds and split.
+
+    Raises:
+        UserError: no relationship is left, or a leak check fails.
+    """
+    frame = candidates.to_pandas().sort_values(["image_id", "uri"], ignore_index=True)
+    frame["reason"] = ""
+    isolated = frame["predicate"] == ""
+    _drop_ambiguous(frame)
+    stated = frame[~isolated & (frame["reason"] == "")]
+    if stated.empty:
+        raise UserError("no relationship was found in the texts: check mine.miner and the corpus")
+    frame["relationship_id"] = ""
+    frame.loc[stated.index, "relationship_id"] = _relationship_ids(stated)
+    _drop_rare(frame, config.min_images)
+    triples = _triples(frame)
+    by_pair = split_pairs(list(triples.values()), config.split)
+    split = {key: by_pair[triple.pair] for key, triple in triples.items()}
+    frame["split"] = [split.get(key, "") for key in frame["relationship_id"]]
+    if config.split.unseen_source:
+        unseen = (frame["source"] == config.split.unseen_source) & (frame["split"] != "")
+        frame.loc[unseen, "split"] = UNSEEN_SOURCE
+    _drop_near_duplicates(frame, config.split.near_duplicate_bits)
+    leaks = _leaks(frame, triples, split, config.split)
+    return Mined(_tables(frame, triples, split), leaks, _statistics(frame, split))
+
+
+def _drop_ambiguous(frame: pd.DataFrame) -> None:
+    statement = frame[_TRIPLE].agg("\x1f".join, axis=1)
+    meanings = statement.groupby(frame["image_id"]).transform("nunique")
+    frame.loc[meanings > 1, "reason"] = "ambiguous"
+    frame["detail"] = ""
+    frame.loc[meanings > 1, "detail"] = "these bytes stand for several relationships or entities"
+
+
+def _relationship_ids(stated: pd.DataFrame) -> list[str]:
+    return [fingerprint(list(row))[:_ID_HEX] for row in stated[_TRIPLE].itertuples(index=False)]
+
+
+def _drop_rare(frame: pd.DataFrame, least: int) -> None:
+    named = frame["relationship_id"] != ""
+    images = frame[named].groupby("relationship_id")["image_id"].transform("nunique")
+    rare = images[images < least].index
+    frame.loc[rare, "reason"] = "too_few_images"
+    frame.loc[rare, "detail"] = f"fewer than {least} images show this relationship"
+    frame.loc[rare, "relationship_id"] = ""
+
+
+def _triples(frame: pd.DataFrame) -> dict[str, Triple]:
+    named = frame[frame["relationship_id"] != ""].drop_duplicates("relationship_id")
+    return {
+        key: Triple(*row)
+        for key, row in zip(
+            named["relationship_id"],
+            named[[*_TRIPLE, "pair"]].itertuples(index=False),
+            strict=True,
+        )
+    }
+
+
+def _drop_near_duplicates(frame: pd.DataFrame, bits: int) -> None:
+    """Set aside held-out images that nearly repeat a training image (or, in test, a validation)."""
+    for held, references in ((VALIDATION, [TRAIN]), (TEST, [TRAIN, VALIDATION])):
+        reference = _hashes(frame[frame["split"].isin(references)])
+        mine = frame[frame["split"] == held]
+        if mine.empty or not len(reference):
+            continue
+        distance = nearest_distances(_hashes(mine), reference)
+        near = mine.index[distance <= bits]
+        frame.loc[near, "reason"] = "near_duplicate"
+        frame.loc[near, "detail"] = f"within {bits} bits of a {' or '.join(references)} image"
+        frame.loc[near, ["split", "relationship_id"]] = ""
+
+
+def _hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(b"".join(frame["hash"]), dtype=np.uint64).reshape(len(frame), -1)
+
+
+def nearest_distances(
+    query_QW: npt.NDArray[np.uint64], reference_RW: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.int64]:
+    """Hamming distance in bits from each query to its nearest reference.
+
+    Args:
+        query_QW: Hashes as rows of 64-bit words.
+        reference_RW: Hashes to compare with.
+
+    Returns:
+        Array of shape (Q,).
+    """
+    nearest = []
+    for start in range(0, len(query_QW), _HASH_CHUNK):
+        differing = query_QW[start : start + _HASH_CHUNK, None, :] ^ reference_RW[None, :, :]
+        nearest.append(np.bitwise_count(differing).sum(axis=2, dtype=np.int64).min(axis=1))
+    return np.concatenate(nearest)
+
+
+def _leaks(
+    frame: pd.DataFrame,
+    triples: Mapping[str, Triple],
+    split: Mapping[str, str],
+    config: SplitConfig,
+) -> list[LeakCheck]:
+    images: dict[str, set[str]] = defaultdict(set)
+    for name, group in frame[frame["split"] != ""].groupby("split"):
+        images[str(name)] = set(group["image_id"])
+    sources = set(frame.loc[frame["split"] == TRAIN, "source"])
+    checks = leak_checks(triples, split, images, sources, config.unseen_source)
+    checks.append(
+        LeakCheck("held-out image nearly repeats a training image", _near(frame, config))
+    )
+    broken = [check.name for check in checks if check.violations]
+    if broken:
+        raise UserError(f"the split leaks: {'; '.join(broken)}")
+    return checks
+
+
+def _near(frame: pd.DataFrame, config: SplitConfig) -> int:
+    train = _hashes(frame[frame["split"] == TRAIN])
+    held = _hashes(frame[frame["split"].isin([VALIDATION, TEST])])
+    if not len(train) or not len(held):
+        return 0
+    return int((nearest_distances(held, train) <= config.near_duplicate_bits).sum())
+
+
+def _tables(
+    frame: pd.DataFrame, triples: Mapping[str, Triple], split: Mapping[str, str]
+) -> dict[str, pa.Table]:
+    usable = frame[frame["reason"] == ""]
+    instances = usable[usable["split"] != ""]
+    entities = usable[usable["predicate"] == ""].rename(columns={"subject": "entity"})
+    dead = frame[frame["reason"] != ""].rename(columns={"uri": "record"}).assign(stage="mine")
+    return {
+        "relationships": _relationship_table(instances, triples, split),
+        "instances": _select(instances, INSTANCES.arrow),
+        "entities": _select(entities, ENTITIES.arrow),
+        "dead_letters": _select(dead, DEAD_LETTERS.arrow),
+    }
+
+
+def _select(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
+
+
+def _relationship_table(
+    instances: pd.DataFrame, triples: Mapping[str, Triple], split: Mapping[str, str]
+) -> pa.Table:
+    """One row a relationship that still has an image."""
+    groups = instances.groupby("relationship_id")
+    counts = groups.agg(images=("image_id", "nunique"), sources=("source", "nunique"))
+    rows = [
+        {
+            "relationship_id": key,
+            **triples[key]._asdict(),
+            "split": split[key],
+            "images": int(count.images),
+            "sources": int(count.sources),
+        }
+        for key, count in zip(counts.index, counts.itertuples(index=False), strict=True)
+    ]
+    return pa.Table.from_pylist(rows, RELATIONSHIPS.arrow)
+
+
+def _statistics(frame: pd.DataFrame, split: Mapping[str, str]) -> dict[str, int]:
+    named = _count("relationships", split.values())
+    images = _count("images", frame.loc[frame["split"] != "", "split"])
+    dropped = _count("dropped", frame.loc[frame["reason"] != "", "reason"])
+    return named | images | dropped
+
+
+def _count(prefix: str, values: Iterable[str]) -> dict[str, int]:
+    counts = pd.Series(list(values)).value_counts().sort_index()
+    return {f"{prefix}_{name}": int(count) for name, count in counts.items()}

@@ -1,0 +1,183 @@
+"""MLflow runs: one per job, written from one place, found again after a restart.
+
+A run is identified by the job's key (configuration and input digests) and version, kept as tags;
+a job that continues its work continues its run, and steps already logged are not logged twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmkrl.config import Section
+from mmkrl.data.dataset import Dataset
+from mmkrl.data.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+_METRICS_PER_REQUEST = 1000
+_PARAM_LIMIT = 6000  # characters MLflow keeps of one parameter
+
+
+class TrackingConfig(Section):
+    """Where runs are recorded."""
+
+    uri: str = "sqlite:///mlflow.db"
+    """MLflow tracking server, or a local SQLite store."""
+    experiment: str = "mmkrl"
+    """Name of the MLflow experiment; made if it does not exist."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One value of a metric at one step."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass
+class Run:
+    """An open MLflow run."""
+
+    id: str
+    logged: dict[str, int] = field(default_factory=dict)  # last step by metric name
+
+    def metrics(self, measurements: Sequence[Measurement]) -> None:
+        """Log values by step; a step at or before the last logged one of its metric is skipped."""
+        from mlflow import MlflowClient
+        from mlflow.entities import Metric
+        from mlflow.utils.time import get_current_time_millis
+
+        now = get_current_time_millis()
+        fresh = [m for m in measurements if m.step > self.logged.get(m.name, -1)]
+        values = [Metric(m.name, m.value, now, m.step) for m in fresh]
+        for start in range(0, len(values), _METRICS_PER_REQUEST):
+            MlflowClient().log_batch(self.id, values[start : start + _METRICS_PER_REQUEST])
+        self.logged |= {m.name: m.step for m in fresh}
+
+    def summary(self, metrics: Mapping[str, float]) -> None:
+        """Log final values."""
+        import mlflow
+
+        mlflow.log_metrics({_metric_name(k): float(v) for k, v in metrics.items()}, run_id=self.id)
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Keep a file with the run."""
+        from mlflow import MlflowClient
+
+        MlflowClient().log_artifact(self.id, str(path), folder)
+
+    def text(self, text: str, path: str) -> None:
+        """Keep a text with the run."""
+        from mlflow import MlflowClient
+
+        MlflowClient().log_text(self.id, text, path)
+
+    def dataset(self, name: str, dataset: Dataset, context: str) -> None:
+        """Record that the run used (or made) this version of a dataset."""
+        from mlflow import MlflowClient
+        from mlflow.entities import DatasetInput, InputTag
+
+        entry = _dataset_entry(name, str(dataset.location), dataset.manifest)
+        tags = [InputTag("mlflow.data.context", context)]
+        MlflowClient().log_inputs(self.id, [DatasetInput(entry, tags)])
+
+
+@contextlib.contextmanager
+def run(
+    config: TrackingConfig,
+    name: str,
+    *,
+    identity: Mapping[str, str],
+    params: Mapping[str, Any],
+    parent: str | None = None,
+) -> Iterator[Run]:
+    """The MLflow run of a piece of work: the one already there, or a new one.
+
+    Args:
+        config: Where runs are kept.
+        name: Name to show.
+        identity: Tags that identify the work (key, version, ...); a restart has the same.
+        params: Nested configuration, logged with dotted names.
+        parent: Id of the run this one belongs to.
+
+    The run ends as FINISHED, or as FAILED if an exception passes through.
+    """
+    import mlflow
+
+    experiment = _experiment(config)
+    tags = {f"mmkrl.{key}": value for key, value in identity.items()}
+    existing = _find(experiment, tags)
+    if parent:
+        tags["mlflow.parentRunId"] = parent
+    with mlflow.start_run(
+        run_id=existing,
+        experiment_id=experiment,
+        run_name=name,
+        tags=tags,
+        nested=parent is not None,
+        log_system_metrics=False,
+    ) as active:
+        if existing is None:
+            mlflow.log_params(flatten(params))
+        yield Run(active.info.run_id, _last_steps(active.info.run_id))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values under dotted names, as MLflow shows them."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)[:_PARAM_LIMIT]
+    return flat
+
+
+def _experiment(config: TrackingConfig) -> str:
+    import mlflow
+
+    mlflow.set_tracking_uri(config.uri)
+    return str(mlflow.set_experiment(config.experiment).experiment_id)
+
+
+def _find(experiment: str, tags: Mapping[str, str]) -> str | None:
+    from mlflow import MlflowClient
+
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    found = MlflowClient().search_runs([experiment], query, max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
+def _last_steps(run_id: str) -> dict[str, int]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    names = client.get_run(run_id).data.metrics
+    return {name: max(m.step for m in client.get_metric_history(run_id, name)) for name in names}
+
+
+def _dataset_entry(name: str, path: str, manifest: Manifest) -> Any:
+    import json
+
+    from mlflow.entities import Dataset as Entry
+
+    tables = {key: table.model_dump() for key, table in manifest.tables.items()}
+    return Entry(
+        name=name,
+        digest=manifest.digest[:36],
+        source_type="local" if "://" not in path else "s3",
+        source=json.dumps({"uri": path}),
+        profile=json.dumps({"rows": manifest.rows_out, "tables": tables}),
+    )
+
+
+def _metric_name(name: str) -> str:
+    """A name MLflow accepts: it allows no @."""
+    return name.replace("@", "_at_")

@@ -1,0 +1,1 @@
+"""The one training loop, the seam to where it runs, and checkpoints."""

@@ -1,0 +1,93 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mmkrl.errors import UserError
+
+FORMAT_VERSION = 1
+_MODEL, _BEST, _OPTIMIZER, _STATE = "model", "best", "optimizer.pt", "state.json"
+
+
+@dataclass
+class LoopState:
+    """Where the loop stands.
+
+    Attributes:
+        phase: Index of the current phase.
+        step: Steps done within it; 0 means it has not begun.
+        global_step: Steps done over all phases.
+        best_metric: Best validation value so far.
+        best_phase: Name of the phase that reached it.
+        history: One entry a validation.
+    """
+
+    phase: int = 0
+    step: int = 0
+    global_step: int = 0
+    best_metric: float = float("-inf")
+    best_phase: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(
+    folder: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    state: LoopState,
+    best: dict[str, torch.Tensor],
+) -> None:
+    """Write a checkpoint into an existing folder; the state file comes last."""
+    save_file(_contiguous(module.state_dict()), folder / f"{_MODEL}.safetensors")
+    save_file(_contiguous(best), folder / f"{_BEST}.safetensors")
+    if optimizer is not None:
+        torch.save(optimizer.state_dict(), folder / _OPTIMIZER)
+    text = json.dumps({"format_version": FORMAT_VERSION, **asdict(state)})
+    temporary = folder / f".tmp-{_STATE}"
+    temporary.write_text(text)
+    os.replace(temporary, folder / _STATE)
+
+
+def load(folder: Path, module: nn.Module) -> tuple[LoopState, dict[str, torch.Tensor]]:
+    """Put a checkpoint's weights into a module.
+
+    Returns:
+        The loop state and the best weights so far (empty before the first validation).
+
+    Raises:
+        UserError: another format, or weights of another shape (another configuration).
+    """
+    raw = json.loads((folder / _STATE).read_text())
+    version = raw.pop("format_version")
+    if version != FORMAT_VERSION:
+        raise UserError(f"{folder}: checkpoint format {version}, this code reads {FORMAT_VERSION}")
+    try:
+        module.load_state_dict(load_file(folder / f"{_MODEL}.safetensors"))
+    except RuntimeError as error:
+        raise UserError(f"{folder}: these weights belong to another configuration") from error
+    return LoopState(**raw), load_file(folder / f"{_BEST}.safetensors")
+
+
+def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's optimiser state into a new optimiser."""
+    path = folder / _OPTIMIZER
+    if path.is_file():
+        optimizer.load_state_dict(torch.load(path, weights_only=True))
+
+
+def copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of a module's weights on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
+def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}

@@ -1,0 +1,42 @@
+"""Dropout whose mask depends on a row's place in the global batch, not on who computes it.
+
+Two processes with half a batch each therefore draw the masks that one process with the whole
+batch would, and train to the same losses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The source of one forward pass's masks.
+
+    Attributes:
+        seed: Differs by step and by use within the step.
+        start: Global position of the first local row.
+        total: Number of global rows.
+    """
+
+    seed: int
+    start: int
+    total: int
+
+    def dropout(self, row_BD: Tensor, rate: float, layer: int) -> Tensor:
+        """Zero each element with probability ``rate`` and scale the rest by ``1 / (1 - rate)``.
+
+        Args:
+            row_BD: Local rows.
+            rate: Probability in [0, 1).
+            layer: Number of the layer, so that layers draw different masks.
+        """
+        if rate == 0:
+            return row_BD
+        generator = torch.Generator().manual_seed((self.seed * 31 + layer) % (1 << 62))
+        draw_TD = torch.rand(self.total, row_BD.shape[1], generator=generator)
+        kept_BD = draw_TD[self.start : self.start + row_BD.shape[0]] >= rate
+        return row_BD * kept_BD.to(row_BD) / (1 - rate)
