@@ -18,14 +18,6 @@ logger = logging.getLogger(__name__)
 
 _LOGICAL_CPUS_PER_CORE = 4
 _MINIMUM_LOGICAL_CPUS = 8
-_ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 
@@ -68,8 +60,6 @@ def session(config: RayConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     address = config.address or os.environ.get("RAY_ADDRESS")
     runtime = {"env_vars": _WORKER_ENVIRONMENT}
     if address:

@@ -16,6 +16,7 @@ from typing import Any
 from mmkrl.config import Section
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import Manifest
+from mmkrl.train.learner import Measurement
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +31,6 @@ class TrackingConfig(Section):
     """MLflow tracking server, or a local SQLite store."""
     experiment: str = "mmkrl"
     """Name of the MLflow experiment; made if it does not exist."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One value of a metric at one step."""
-
-    step: int
-    name: str
-    value: float
 
 
 @dataclass

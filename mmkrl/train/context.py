@@ -16,7 +16,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mmkrl.tracking import Measurement
+from mmkrl.train.learner import Measurement
+
 
 
 class TrainContext(Protocol):

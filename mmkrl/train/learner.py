@@ -9,6 +9,15 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """One value of a metric at one step."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Phase:
     """A stretch of training with one goal.
 

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from mmkrl.config import Section
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
-from mmkrl.tracking import Measurement
 from mmkrl.train import checkpoint
 from mmkrl.train.checkpoint import LoopState
 from mmkrl.train.context import TrainContext, distributed, mean_over_processes
-from mmkrl.train.learner import Batch, Learner, Phase
+from mmkrl.train.learner import Batch, Learner, Measurement, Phase
 
 
 class LoopConfig(Section):

@@ -1,0 +1,144 @@
+"""Feature extraction over the cluster: decoding tasks beside a pool of inference actors.
+
+The corpus is cut into pieces that are known beforehand; a piece travels as one row, so blocks
+never grow with the corpus and every output file has a fixed name and content. What a kill leaves
+is a set of finished pieces, and the next run does the others.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray.data import ActorPoolStrategy, DataContext
+
+import mmkrl.torch_setup as torch_setup
+from cluster.session import cores, gpus
+from cluster.units import collect, pending_pieces
+from mmkrl.data.dataset import Dataset, finished_units, write_unit
+from mmkrl.data.manifest import FileEntry, UnitRecord
+from mmkrl.features.extractor import Decoded, ExtractConfig, Extractor, decode_rows, feature_tables
+from mmkrl.storage import Location
+
+_DECODE_CPUS = 0.25
+_ACTOR_CPUS = 1.0
+_DECODED_PIECES_IN_FLIGHT = 2  # a worker's current piece and the next
+
+
+@dataclass(frozen=True)
+class CorpusPiece:
+    """Some rows of one image file of the corpus."""
+
+    corpus: Dataset
+    entry: FileEntry
+    start: int
+    stop: int
+
+
+def plan_pieces(corpus: Dataset, unit_rows: int) -> list[CorpusPiece]:
+    """The corpus's images in pieces of at most ``unit_rows``, in a stable order."""
+    return [
+        CorpusPiece(corpus, entry, start, min(start + unit_rows, entry.rows))
+        for entry in corpus.files("images")
+        for start in range(0, entry.rows, unit_rows)
+    ]
+
+
+def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[UnitRecord]:
+    """Extract features of a whole corpus into a dataset.
+
+    Args:
+        location: The dataset's folder; pieces already there are kept.
+        corpus: The ingested corpus.
+        config: Backbone and sizes.
+
+    Returns:
+        The records of all pieces, in order.
+    """
+    pieces = plan_pieces(corpus, config.unit_rows)
+    done = finished_units(location)
+    rows = pending_pieces(pieces, done)
+    if rows is not None:
+        _size_blocks(config)
+        decoded = rows.map(_Decode(config), num_cpus=_DECODE_CPUS)
+        records = decoded.map(
+            _Infer,
+            fn_constructor_args=(location, config),
+            compute=ActorPoolStrategy(
+                size=min(_workers(config), len(pieces) - len(done)),
+                max_tasks_in_flight_per_actor=_DECODED_PIECES_IN_FLIGHT,
+            ),
+            num_cpus=_ACTOR_CPUS,
+            num_gpus=1 if gpus() else 0,
+        )
+        done |= collect(records.iter_rows(), len(pieces), done, label="extract")
+    return [done[number] for number in range(len(pieces))]
+
+
+class _Decode:
+    """A task that reads and decodes one piece."""
+
+    def __init__(self, config: ExtractConfig) -> None:
+        self._config = config
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        started = time.perf_counter()
+        piece: CorpusPiece = pickle.loads(row["piece"])  # noqa: S301 - our own bytes
+        table = piece.corpus.read(piece.entry, ["image_id", "uri", "image"])
+        rows = table.slice(piece.start, piece.stop - piece.start)
+        decoded = decode_rows(rows, self._config)
+        return {
+            "unit": row["unit"],
+            "rows_in": rows.num_rows,
+            "read_bytes": rows.nbytes,
+            "decode_s": time.perf_counter() - started,
+            "ids": pickle.dumps((decoded.image_ids, decoded.dead)),
+            "pixels": decoded.pixel_NHWC.tobytes(),
+        }
+
+
+class _Infer:
+    """An actor that turns decoded pieces into published features."""
+
+    def __init__(self, location: Location, config: ExtractConfig) -> None:
+        torch_setup.use_threads(1)
+        self._location = location
+        self._size = config.image_size
+        self._extractor = Extractor(config, "cuda" if gpus() else "cpu")
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        started = time.perf_counter()
+        image_ids, dead = pickle.loads(row["ids"])  # noqa: S301 - our own bytes
+        pixels = np.frombuffer(row["pixels"], np.uint8).reshape(-1, self._size, self._size, 3)
+        decoded = Decoded(image_ids, pixels, dead)
+        vectors = self._extractor(decoded.pixel_NHWC)
+        inferred = time.perf_counter()
+        record = write_unit(
+            self._location,
+            int(row["unit"]),
+            feature_tables(decoded.image_ids, vectors, decoded.dead),
+            rows_in=int(row["rows_in"]),
+            rows_out=len(decoded.image_ids),
+            stats={
+                "decode_s": float(row["decode_s"]),
+                "infer_s": inferred - started,
+                "write_s": time.perf_counter() - inferred,
+                "read_bytes": float(row["read_bytes"]),
+            },
+        )
+        return {"record": record.model_dump_json()}
+
+
+def _workers(config: ExtractConfig) -> int:
+    return config.workers or gpus() or cores()
+
+
+def _size_blocks(config: ExtractConfig) -> None:
+    """A decoded piece must fit a block, or Ray Data would wait for a second one for ever."""
+    piece_bytes = config.unit_rows * config.image_size**2 * 3
+    context = DataContext.get_current()
+    context.target_max_block_size = max(32 << 20, 2 ** math.ceil(math.log2(piece_bytes * 1.25)))

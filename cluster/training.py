@@ -1,0 +1,230 @@
+"""Training runs under Ray Train, several at a time, each resumable by its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray.actor import ActorHandle
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+
+from cluster.progress import progress
+from cluster.session import cores, gpus
+from mmkrl.errors import UserError
+from mmkrl.storage import Location
+from mmkrl.train.learner import Measurement
+
+_POLL_S = 1.0
+_DRIVER_CPUS = 0.05
+_WORKER_CPUS = 0.5
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training run.
+
+    Attributes:
+        name: Unique within the job; the same after a restart.
+        arguments: Passed to the training function; must pickle.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each run may use."""
+
+    workers: int
+    threads: int
+    concurrent_runs: int | None
+    retries: int
+
+
+class RayContext:
+    """The training loop's surroundings inside a Ray Train worker."""
+
+    def __init__(self, name: str, journal: ActorHandle) -> None:
+        self._name = name
+        self._journal = journal
+        self._context = ray.train.get_context()
+
+    @property
+    def rank(self) -> int:
+        """Rank among the run's workers."""
+        return int(self._context.get_world_rank())
+
+    @property
+    def world_size(self) -> int:
+        """Number of the run's workers."""
+        return int(self._context.get_world_size())
+
+    @property
+    def device(self) -> torch.device:
+        """The device Ray assigned."""
+        return ray.train.torch.get_device()
+
+    def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
+        """Publish through Ray Train, which keeps the last two checkpoints."""
+        kept = Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
+        ray.train.report(metrics, checkpoint=kept)
+
+    def resume_from(self) -> Path | None:
+        """A local copy of the last checkpoint."""
+        kept = ray.train.get_checkpoint()
+        return Path(kept.to_directory(tempfile.mkdtemp(prefix="mmkrl-"))) if kept else None
+
+    def log(self, measurements: Sequence[Measurement]) -> None:
+        """Send to the driver without waiting."""
+        self._journal.add.remote(self._name, list(measurements))
+
+
+@ray.remote(num_cpus=0)
+class Journal:
+    """Collects measurements of all runs until the driver takes them."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, list[Measurement]]] = []
+
+    def add(self, name: str, measurements: list[Measurement]) -> None:
+        """Keep measurements of a run."""
+        self._entries.append((name, measurements))
+
+    def take(self) -> list[tuple[str, list[Measurement]]]:
+        """Everything since the last call."""
+        entries, self._entries = self._entries, []
+        return entries
+
+
+def train_members(
+    location: Location,
+    members: Sequence[Member],
+    work: Callable[[dict[str, Any], RayContext], None],
+    resources: Resources,
+    record: Callable[[str, list[Measurement]], None],
+) -> Mapping[str, Location]:
+    """Train all members; those already trained are found and not repeated.
+
+    Args:
+        location: Folder for the runs; a member's name is its folder.
+        members: What to train.
+        work: The training function, run by every worker of a member.
+        resources: Size of a run and number of runs at a time.
+        record: Called in this process with the measurements as they come.
+
+    Returns:
+        The folder of each member's last checkpoint.
+
+    Raises:
+        UserError: a run failed for good.
+    """
+    journal = Journal.remote()
+    limit = resources.concurrent_runs or _fitting(resources)
+    waiting = list(members)
+    running: dict[Any, str] = {}
+    checkpoints: dict[str, Location] = {}
+    with _member_progress(members) as show:
+        while waiting or running:
+            while waiting and len(running) < limit:
+                member = waiting.pop(0)
+                task = _run_member.remote(location, member, work, resources, journal)
+                running[task] = member.name
+            ready, _ = ray.wait(list(running), timeout=_POLL_S)
+            for name, measurements in ray.get(journal.take.remote()):
+                record(name, measurements)
+                show(name, measurements)
+            for task in ready:
+                checkpoints[running.pop(task)] = ray.get(task)
+    for name, measurements in ray.get(journal.take.remote()):
+        record(name, measurements)
+    return checkpoints
+
+
+@ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)
+def _run_member(
+    location: Location,
+    member: Member,
+    work: Callable[[dict[str, Any], RayContext], None],
+    resources: Resources,
+    journal: ActorHandle,
+) -> Location:
+    """Drive one Ray Train run; the same name and folder make it resume."""
+
+    def loop() -> None:
+        torch.set_num_threads(resources.threads)
+        work(member.arguments, RayContext(member.name, journal))
+
+    trainer = ray.train.torch.TorchTrainer(
+        loop,
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=gpus() > 0,
+            resources_per_worker={"CPU": _WORKER_CPUS},
+        ),
+        run_config=RunConfig(
+            name=member.name,
+            storage_path=location.path,
+            storage_filesystem=location.filesystem if location.remote else None,
+            failure_config=FailureConfig(max_failures=resources.retries),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except Exception as error:
+        raise UserError(f"training {member.name!r} failed: {_cause(error)}") from None
+    if result.checkpoint is None:
+        raise UserError(f"training {member.name!r} ended without a checkpoint")
+    return Location(result.checkpoint.path, location.remote)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost error of a chain, in one line."""
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        error = next(iter(failures.values()))
+    while True:
+        inner = getattr(error, "cause", None) or error.__cause__
+        if inner is None or inner is error:
+            break
+        error = inner
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _fitting(resources: Resources) -> int:
+    available = gpus() if gpus() else cores()
+    needed = resources.workers * (1 if gpus() else resources.threads)
+    return max(1, available // needed)
+
+
+@contextlib.contextmanager
+def _member_progress(
+    members: Sequence[Member],
+) -> Iterator[Callable[[str, list[Measurement]], None]]:
+    """A display of the share of all members' steps that is done."""
+    share: dict[str, float] = {}
+
+    with progress(100 * len(members), "train", "% of a run") as bar:
+
+        def show(name: str, measurements: list[Measurement]) -> None:
+            done = [m.value for m in measurements if m.name == "progress"]
+            if done:
+                share[name] = max(share.get(name, 0.0), *done)
+                bar.update(round(100 * sum(share.values())) - bar.n)
+
+        yield show
+
+
+def local_folder(name: str) -> Path:
+    """A folder on this machine's disk for what can be made again, such as mapped features."""
+    return Path(tempfile.gettempdir()) / f"mmkrl-{os.getuid()}" / name

@@ -1,0 +1,100 @@
+"""What every job has in common: its command line, its result line, its exit status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Annotated
+
+import typer
+
+from cluster.session import session
+from jobs.config import PipelineConfig
+from mmkrl.config import load
+from mmkrl.errors import UsageError, UserError
+from mmkrl.storage import check_access, locate
+
+logger = logging.getLogger(__name__)
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job says when it is done."""
+
+    output: str
+    rows_in: int = 0
+    rows_out: int = 0
+    dead_letters: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    status: str = "done"
+
+
+Run = Callable[[PipelineConfig, bool], Outcome]
+
+ConfigOption = Annotated[
+    str, typer.Option("--config", help="YAML file, local or s3://.", metavar="FILE")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override one value; may be repeated.", metavar="KEY=VALUE"),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Make a new version even if this work is finished.")
+]
+
+
+def command(job: str, run: Run, description: str) -> typer.Typer:
+    """A command-line program for a job.
+
+    Args:
+        job: Name of the job.
+        run: Does the work, inside a Ray session.
+        description: Shown by ``--help``.
+    """
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @app.command(help=description)
+    def main(
+        config: ConfigOption, overrides: SetOption = None, force: ForceOption = False
+    ) -> None:
+        raise SystemExit(execute(job, run, config, overrides or [], force=force))
+
+    return app
+
+
+def execute(job: str, run: Run, config: str, overrides: list[str], *, force: bool) -> int:
+    """Run a job, print its result line on stdout, and give its exit status."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
+    )
+    for noisy in ("alembic", "mlflow", "ray", "botocore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    started = time.monotonic()
+    try:
+        settings = load(config, overrides, PipelineConfig)
+        check_access(locate(settings.workspace))
+        with session(settings.ray):
+            outcome = run(settings, force)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _result(job, Outcome(output="", status="failed"), started, error=str(error))
+        return USAGE if isinstance(error, UsageError) else FAILED
+    except Exception as error:
+        logger.exception("%s failed", job)
+        _result(job, Outcome(output="", status="failed"), started, error=repr(error))
+        return FAILED
+    _result(job, outcome, started)
+    return DONE
+
+
+def _result(job: str, outcome: Outcome, started: float, **more: str) -> None:
+    seconds = round(time.monotonic() - started, 1)
+    line = {"job": job, **asdict(outcome), "seconds": seconds, **more}
+    sys.stderr.flush()
+    print(json.dumps(line), flush=True)

@@ -1,0 +1,48 @@
+"""The whole configuration: one section a job, one file for the chain."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from cluster.session import RayConfig
+from mmkrl.config import Section
+from mmkrl.data.ingest import IngestConfig
+from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.features.extractor import ExtractConfig
+from mmkrl.mining.relationships import MineConfig
+from mmkrl.tracking import TrackingConfig
+from mmkrl.train.config import TrainConfig
+
+
+class QueryConfig(Section):
+    """What ``jobs.query`` looks for."""
+
+    text: str | None = None
+    """Free text, or ``subject | predicate | object``; gives the best images."""
+    image: str | None = None
+    """Path of a picture, local or ``s3://``; gives the best relationships."""
+    count: int = Field(default=10, ge=1, le=1000)
+    """How many answers."""
+
+
+class PipelineConfig(Section):
+    """Configuration of every job."""
+
+    workspace: str
+    """Folder for all datasets, models and reports, local or ``s3://``."""
+    ray: RayConfig = RayConfig()
+    """Where to run."""
+    tracking: TrackingConfig = TrackingConfig()
+    """Where to record."""
+    ingest: IngestConfig
+    """Reading a crawl into a corpus."""
+    mine: MineConfig = MineConfig()
+    """Finding relationships in the corpus."""
+    extract: ExtractConfig = ExtractConfig()
+    """Image features."""
+    train: TrainConfig = TrainConfig()
+    """Learning the knowledge space."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Measuring it on held-out relationships."""
+    query: QueryConfig = QueryConfig()
+    """Asking it."""

@@ -1,0 +1,20 @@
+"""What the job ``evaluate`` needs to know."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mmkrl.config import Section
+
+
+class EvaluateConfig(Section):
+    """How results are measured and shown."""
+
+    resamples: int = Field(default=2000, ge=100)
+    """Bootstrap resamples behind every interval."""
+    seed: int = 0
+    """Seed of the bootstrap and of the random baseline."""
+    ridge_strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+    """Penalties tried for the ridge baselines; the best on validation relationships is used."""
+    gallery_queries: int = Field(default=12, ge=0)
+    """Held-out relationships shown with their best images in the gallery."""

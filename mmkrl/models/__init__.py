@@ -1,0 +1,1 @@
+"""The models: what is computed from what, with the configuration beside it."""
