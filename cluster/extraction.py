@@ -10,42 +10,24 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
 import mmkrl.torch_setup as torch_setup
+from cluster.decoding import DecodePiece, plan_pieces
 from cluster.session import cores, gpus
 from cluster.units import collect, pending_pieces
 from mmkrl.data.dataset import Dataset, finished_units, write_unit
-from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.features.extractor import Decoded, ExtractConfig, Extractor, decode_rows, feature_tables
+from mmkrl.data.manifest import UnitRecord
+from mmkrl.features.config import ExtractConfig
+from mmkrl.features.extractor import Extractor, feature_tables
 from mmkrl.storage import Location
 
 _DECODE_CPUS = 0.25
 _ACTOR_CPUS = 1.0
 _DECODED_PIECES_IN_FLIGHT = 2  # a worker's current piece and the next
-
-
-@dataclass(frozen=True)
-class CorpusPiece:
-    """Some rows of one image file of the corpus."""
-
-    corpus: Dataset
-    entry: FileEntry
-    start: int
-    stop: int
-
-
-def plan_pieces(corpus: Dataset, unit_rows: int) -> list[CorpusPiece]:
-    """The corpus's images in pieces of at most ``unit_rows``, in a stable order."""
-    return [
-        CorpusPiece(corpus, entry, start, min(start + unit_rows, entry.rows))
-        for entry in corpus.files("images")
-        for start in range(0, entry.rows, unit_rows)
-    ]
 
 
 def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[UnitRecord]:
@@ -64,7 +46,9 @@ def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[
     rows = pending_pieces(pieces, done)
     if rows is not None:
         _size_blocks(config)
-        decoded = rows.map(_Decode(config), num_cpus=_DECODE_CPUS)
+        decoded = rows.map(
+            DecodePiece(config), num_cpus=_DECODE_CPUS, compute=TaskPoolStrategy(size=cores())
+        )
         records = decoded.map(
             _Infer,
             fn_constructor_args=(location, config),
@@ -77,28 +61,6 @@ def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[
         )
         done |= collect(records.iter_rows(), len(pieces), done, label="extract")
     return [done[number] for number in range(len(pieces))]
-
-
-class _Decode:
-    """A task that reads and decodes one piece."""
-
-    def __init__(self, config: ExtractConfig) -> None:
-        self._config = config
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        started = time.perf_counter()
-        piece: CorpusPiece = pickle.loads(row["piece"])  # noqa: S301 - our own bytes
-        table = piece.corpus.read(piece.entry, ["image_id", "uri", "image"])
-        rows = table.slice(piece.start, piece.stop - piece.start)
-        decoded = decode_rows(rows, self._config)
-        return {
-            "unit": row["unit"],
-            "rows_in": rows.num_rows,
-            "read_bytes": rows.nbytes,
-            "decode_s": time.perf_counter() - started,
-            "ids": pickle.dumps((decoded.image_ids, decoded.dead)),
-            "pixels": decoded.pixel_NHWC.tobytes(),
-        }
 
 
 class _Infer:
@@ -114,15 +76,14 @@ class _Infer:
         started = time.perf_counter()
         image_ids, dead = pickle.loads(row["ids"])  # noqa: S301 - our own bytes
         pixels = np.frombuffer(row["pixels"], np.uint8).reshape(-1, self._size, self._size, 3)
-        decoded = Decoded(image_ids, pixels, dead)
-        vectors = self._extractor(decoded.pixel_NHWC)
+        vectors = self._extractor(pixels)
         inferred = time.perf_counter()
         record = write_unit(
             self._location,
             int(row["unit"]),
-            feature_tables(decoded.image_ids, vectors, decoded.dead),
+            feature_tables(image_ids, vectors, dead),
             rows_in=int(row["rows_in"]),
-            rows_out=len(decoded.image_ids),
+            rows_out=len(image_ids),
             stats={
                 "decode_s": float(row["decode_s"]),
                 "infer_s": inferred - started,

@@ -97,3 +97,4 @@ def _tune_data() -> None:
     context.execution_no_progress_timeout_s = 600
     context.verbose_stats_logs = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # we show our own

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import ray
-from ray.data import Dataset
+from ray.data import Dataset, TaskPoolStrategy
 
 from cluster.progress import progress
+from cluster.session import cores
 from mmkrl.data.dataset import finished_units
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.storage import Location
@@ -48,7 +49,7 @@ def run_units(
     done = finished_units(location)
     pending = pending_pieces(pieces, done)
     if pending is not None:
-        results = pending.map(task, num_cpus=_TASK_CPUS)
+        results = pending.map(task, num_cpus=_TASK_CPUS, compute=TaskPoolStrategy(size=cores()))
         done |= collect(results.iter_rows(), len(pieces), done, label=label)
     return [done[number] for number in range(len(pieces))]
 

@@ -8,7 +8,7 @@ from cluster.session import RayConfig
 from mmkrl.config import Section
 from mmkrl.data.ingest import IngestConfig
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.features.extractor import ExtractConfig
+from mmkrl.features.config import ExtractConfig
 from mmkrl.mining.relationships import MineConfig
 from mmkrl.tracking import TrackingConfig
 from mmkrl.train.config import TrainConfig

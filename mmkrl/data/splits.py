@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -103,6 +103,13 @@ def _take(
 def _parts(triple: Triple) -> tuple[str, str, str]:
     """The parts that must be seen; entities count in either slot."""
     return f"e:{triple.subject}", f"p:{triple.predicate}", f"e:{triple.object}"
+
+
+def _shared(
+    left: Iterable[Triple], right: Iterable[Triple], key: Callable[[Triple], object]
+) -> int:
+    """How many distinct keys occur on both sides."""
+    return len({key(triple) for triple in left} & {key(triple) for triple in right})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures in, vectors and reasons out: extraction as a pure function of bytes.
+"""Pixels in, vectors out: a backbone's forward pass, and the tables it fills.
 
 It needs torch alone; :mod:`cluster.extraction` runs it on many machines.
 """
@@ -6,88 +6,17 @@ It needs torch alone; :mod:`cluster.extraction` runs it on many machines.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from pydantic import Field, field_validator
 
-from mmkrl.config import Section
-from mmkrl.data.pictures import Limits, Pixels, UnusablePicture, decode
+from mmkrl.data.pictures import Pixels
 from mmkrl.data.schemas import DEAD_LETTERS, features
 from mmkrl.features.backbones import BACKBONES
-
-
-class ExtractConfig(Section):
-    """Which features to extract, and how."""
-
-    backbone: str = "efficientnet_lite0"
-    """Pretrained network: efficientnet_lite0 (ships with its package), alexnet, vgg19, resnet50."""
-    weights: str | None = None
-    """Path of a state dict, local or ``s3://``; none means the backbone's published weights,
-    ``random`` means untrained ones (the report says so)."""
-    image_size: int = Field(default=224, ge=32, le=1024)
-    """Side of the square every picture is resized to, in pixels; cost grows with its square."""
-    batch_size: int = Field(default=32, ge=1)
-    """Pictures in one forward pass."""
-    max_bytes: int = Field(default=32 << 20, ge=1)
-    """Largest encoded picture, in bytes."""
-    max_pixels: int = Field(default=64_000_000, ge=1)
-    """Largest picture, width times height."""
-    unit_rows: int = Field(default=256, ge=1)
-    """Pictures in one piece of work: what a kill can lose, and what travels between workers."""
-    workers: int | None = Field(default=None, ge=1)
-    """Inference workers; none means one a GPU, or one a core where there is no GPU."""
-
-    @field_validator("backbone")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in BACKBONES:
-            raise ValueError(f"unknown backbone; expected one of {', '.join(BACKBONES)}")
-        return name
-
-    @property
-    def limits(self) -> Limits:
-        """The limits for one picture."""
-        return Limits(self.max_bytes, self.max_pixels)
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A piece of the corpus, decoded.
-
-    Attributes:
-        image_ids: Ids of the usable pictures.
-        pixel_NHWC: Their pixels, uint8.
-        dead: Dead-letter rows of the others.
-    """
-
-    image_ids: list[str]
-    pixel_NHWC: Pixels
-    dead: list[dict[str, str]]
-
-
-def decode_rows(rows: pa.Table, config: ExtractConfig) -> Decoded:
-    """Decode rows of the table ``images`` (image_id, uri, image)."""
-    ids, pixels, dead = [], [], []
-    for row in rows.to_pylist():
-        try:
-            pixels.append(decode(row["image"], config.limits, size=config.image_size))
-            ids.append(row["image_id"])
-        except UnusablePicture as fault:
-            dead.append(
-                {
-                    "stage": "extract",
-                    "record": row["uri"],
-                    "reason": fault.reason,
-                    "detail": fault.detail,
-                }
-            )
-    shape = (0, config.image_size, config.image_size, 3)
-    return Decoded(ids, np.stack(pixels) if pixels else np.zeros(shape, np.uint8), dead)
+from mmkrl.features.config import ExtractConfig
 
 
 class Extractor:
