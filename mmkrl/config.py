@@ -71,7 +71,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     *folders, last = key.split(".")
     place = values
     for folder in folders:
-        inner = place.setdefault(folder, {})
+        if place.get(folder) is None:
+            place[folder] = {}
+        inner = place[folder]
         if not isinstance(inner, dict):
             raise UsageError(f"--set {override}: {folder!r} is a value, not a section")
         place = inner
@@ -95,14 +97,17 @@ def _explain(errors: list[Any], schema: type[BaseModel]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         return f"{where}: this key is required"
+    if isinstance(error["input"], dict):
+        return f"{where}: {message}".removeprefix(": ")
     return f"{where} = {error['input']!r}: {message}"
 
 
 def _keys(schema: type[BaseModel], path: list[str]) -> list[str]:
+    """The valid keys of the section at a path."""
     for part in path:
-        if part.isdigit():
-            continue
-        inner = _inner(schema.model_fields[part]) if part in schema.model_fields else None
+        if part not in schema.model_fields:
+            continue  # a place in a list, or a key of a dict of sections
+        inner = _inner(schema.model_fields[part])
         if inner is None:
             return []
         schema = inner

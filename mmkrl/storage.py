@@ -2,7 +2,7 @@
 
 Everything that touches a file goes through :class:`Location`. It is deliberately not a cache and
 knows nothing of datasets. S3 endpoints and credentials come from the standard AWS settings
-(environment, profile or instance role), which pyarrow and boto3 read themselves.
+(environment, profile or instance role).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -34,7 +35,19 @@ class Entry:
 
 @functools.cache
 def _s3() -> pafs.FileSystem:
-    return pafs.S3FileSystem(connect_timeout=10, request_timeout=60)
+    """The S3 filesystem; pyarrow finds the credentials, but not the endpoint, as boto3 does."""
+    import boto3
+
+    settings = boto3.client("s3").meta
+    endpoint = urlsplit(settings.endpoint_url)
+    own = not (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    return pafs.S3FileSystem(
+        region=settings.region_name,
+        scheme=endpoint.scheme if own else None,
+        endpoint_override=endpoint.netloc if own else None,
+        connect_timeout=10,
+        request_timeout=60,
+    )
 
 
 @dataclass(frozen=True)
@@ -104,8 +117,17 @@ class Location:
             raise UserError(f"{self}: no such file") from error
 
     def read_text(self) -> str:
-        """The whole file as UTF-8."""
-        return self.read_bytes().decode("utf-8")
+        """The whole file as UTF-8.
+
+        Raises:
+            UserError: there is no file, or it holds something else.
+        """
+        data = self.read_bytes()
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise UserError(f"{self} line {line}: not UTF-8 text") from error
 
     def open_input(self) -> pa.NativeFile:
         """The file, opened for random access.
@@ -128,14 +150,10 @@ class Location:
 
     def upload(self, source: Path) -> None:
         """Copy a local file here, atomically, a piece at a time."""
-        if not self.remote:
+        if self.remote:
+            _upload_s3(source, self.path)
+        else:
             _copy_local(source, Path(self.path))
-            return
-        with (
-            source.open("rb") as file,
-            self.filesystem.open_output_stream(self.path) as stream,
-        ):
-            shutil.copyfileobj(file, stream, 8 << 20)
 
     def files(self) -> Iterator[Entry]:
         """Every file below this folder, by name; temporary files of unfinished writes left out."""
@@ -191,6 +209,17 @@ def check_access(location: Location) -> None:
         raise UserError(f"s3://{bucket}: {meaning.get(code, code)}") from error
     except BotoCoreError as error:
         raise UserError(f"s3://{bucket}: {error}") from error
+
+
+def _upload_s3(source: Path, path: str) -> None:
+    """Upload with boto3, which gives up a multipart upload when the source fails.
+
+    Closing a pyarrow stream early would publish the first part as if it were the whole.
+    """
+    import boto3
+
+    bucket, key = path.split("/", 1)
+    boto3.client("s3").upload_file(str(source), bucket, key)
 
 
 def _write_local(path: Path, data: bytes | memoryview | pa.Buffer) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
 from mmkrl.data.digest import combine, fingerprint, table_digest
 from mmkrl.data.manifest import (
@@ -25,8 +24,9 @@ from mmkrl.data.manifest import (
     Manifest,
     TableEntry,
     UnitRecord,
+    read_manifest,
 )
-from mmkrl.data.schemas import VERSIONS, schema_of
+from mmkrl.data.schemas import VERSIONS, TableSchema, features, schema_of
 from mmkrl.errors import UserError
 from mmkrl.storage import Location
 
@@ -220,12 +220,7 @@ def open_dataset(location: Location) -> Dataset:
             f"{location} is not a dataset: it has no {MANIFEST_NAME} (the job that writes it has "
             "not finished; run it again)"
         )
-    try:
-        manifest = Manifest.model_validate_json(source.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{source}: not a manifest: {where}: {first['msg']}") from error
+    manifest = read_manifest(source)
     _check_versions(source, manifest)
     dataset = Dataset(location, manifest)
     _check_files(dataset)
@@ -233,11 +228,6 @@ def open_dataset(location: Location) -> Dataset:
 
 
 def _check_versions(source: Location, manifest: Manifest) -> None:
-    if manifest.format_version != FORMAT_VERSION:
-        raise UserError(
-            f"{source}: format version {manifest.format_version}, this code reads "
-            f"{FORMAT_VERSION}; make the dataset again with --force"
-        )
     for name, entry in manifest.tables.items():
         if entry.version != VERSIONS.get(name):
             raise UserError(
@@ -265,7 +255,7 @@ def _changed(location: Location, how: str) -> str:
 
 
 def _write_table(location: Location, name: str, unit: int, table: pa.Table) -> FileEntry:
-    checked = table if name == "features" else schema_of(name).check(table)
+    checked = _schema(name, table).check(table)
     sink = pa.BufferOutputStream()
     pq.write_table(checked, sink, compression="zstd")
     data = sink.getvalue()
@@ -279,6 +269,16 @@ def _write_table(location: Location, name: str, unit: int, table: pa.Table) -> F
         sha256=hashlib.sha256(data).hexdigest(),
         digest=table_digest(checked),
     )
+
+
+def _schema(name: str, table: pa.Table) -> TableSchema:
+    """The table's schema; that of features depends on their dimension."""
+    if name != "features":
+        return schema_of(name)
+    vector = table.schema.field("vector").type if "vector" in table.column_names else None
+    if vector is None or not pa.types.is_fixed_size_list(vector):
+        raise UserError(f"table 'features': expected a column of vectors, got {table.schema}")
+    return features(vector.list_size)
 
 
 def _totals(parts: Sequence[FileEntry]) -> dict[str, TableEntry]:

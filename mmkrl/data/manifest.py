@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mmkrl.errors import UserError
+from mmkrl.storage import Location
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -73,3 +77,27 @@ class Manifest(_Record):
     files: list[FileEntry]
     digest: str
     notes: dict[str, Any]
+
+
+def read_manifest(source: Location) -> Manifest:
+    """The manifest in a file.
+
+    Raises:
+        UserError: the file holds something else, or the manifest of another format version.
+    """
+    try:
+        values = json.loads(source.read_text())
+        version = values["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{source}: not a manifest: {error!r}") from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{source}: format version {version}, this code reads {FORMAT_VERSION}; make the "
+            "dataset again with --force"
+        )
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{source}: not a manifest: {where}: {first['msg']}") from error

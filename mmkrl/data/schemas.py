@@ -34,7 +34,7 @@ class TableSchema:
             )
         try:
             return table.select(self.arrow.names).cast(self.arrow)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except (ValueError, pa.ArrowNotImplementedError) as error:
             raise UserError(f"table {self.name!r}: {error}") from error
 
 
@@ -109,9 +109,7 @@ INSTANCES = _schema(
     },
 )
 ENTITIES = _schema("entities", 1, {"entity": _TEXT, "image_id": _TEXT, "source": _TEXT})
-TRIPLES = _schema(
-    "triples", 1, {"head": _TEXT, "relation": _TEXT, "tail": _TEXT, "split": _TEXT}
-)
+TRIPLES = _schema("triples", 1, {"head": _TEXT, "relation": _TEXT, "tail": _TEXT, "split": _TEXT})
 DEAD_LETTERS = _schema(
     "dead_letters",
     1,
