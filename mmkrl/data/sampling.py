@@ -59,7 +59,8 @@ class RelationshipSampler:
         choices = self._choices[slot]
         shift_B = generator.integers(1, max(2, len(choices)), len(part_B))
         place_B = np.searchsorted(choices, part_B)
-        return choices[(place_B + shift_B) % len(choices)]
+        other_B: Parts = choices[(place_B + shift_B) % len(choices)]
+        return other_B
 
     def _code(self, part_B3: Parts) -> npt.NDArray[np.int64]:
         return (part_B3[:, 0] * self._base + part_B3[:, 1]) * self._base + part_B3[:, 2]

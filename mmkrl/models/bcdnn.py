@@ -17,12 +17,13 @@ The branches here are pure functions of word vectors and features; how they teac
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mmkrl.config import Section
 from mmkrl.losses.cross_modal import distillation, hardest_triplets, multivariate_regression
@@ -118,10 +119,10 @@ class TextBranch(nn.Module):
     def forward(self, word_B3W: Tensor, noise: Noise | None = None) -> Tensor:
         """Unit knowledge vectors of shape (B, D)."""
         flat_BW = self.whiten(word_B3W).flatten(start_dim=1)
-        hidden_BH = F.relu(self.hidden(flat_BW))
+        hidden_BH = functional.relu(self.hidden(flat_BW))
         if noise is not None:
             hidden_BH = noise.dropout(hidden_BH, self.dropout, layer=0)
-        return F.normalize(self.linear(flat_BW) + self.correction(hidden_BH), dim=1)
+        return functional.normalize(self.linear(flat_BW) + self.correction(hidden_BH), dim=1)
 
     def part_vectors(self, word_B3W: Tensor) -> Tensor:
         """The parts' own vectors z_s, z_p, z_o of shape (B, 3, W), for the translation loss."""
@@ -156,7 +157,7 @@ class ImageBranch(nn.Module):
         standard_BF = (feature_BF - self.feature_mean) / self.feature_deviation
         if noise is not None:
             standard_BF = noise.dropout(standard_BF, self.dropout / 2, layer=1)
-        hidden_BH = F.relu(self.hidden(standard_BF))
+        hidden_BH = functional.relu(self.hidden(standard_BF))
         if noise is not None:
             hidden_BH = noise.dropout(hidden_BH, self.dropout, layer=2)
         result_BD: Tensor = self.output(hidden_BH)
@@ -164,7 +165,7 @@ class ImageBranch(nn.Module):
 
     def embed(self, feature_BF: Tensor) -> Tensor:
         """Unit knowledge vectors of shape (B, D)."""
-        return F.normalize(self(feature_BF), dim=1)
+        return functional.normalize(self(feature_BF), dim=1)
 
 
 class BCDNN(nn.Module):
@@ -233,15 +234,13 @@ class BCDNN(nn.Module):
         noise = Noise(batch.seed * 4 + 3, 0, len(pool_C))
         pool_CD = self.text(batch.shared["pool_words"], noise)
         seen_BD = self.seen[label_B]
-        target_BD = F.normalize(
+        target_BD = functional.normalize(
             config.memory * self.taught[label_B] + (1 - config.memory) * seen_BD, dim=1
         )
         same_BC = label_B[:, None] == pool_C[None, :]
-        margins = {"margin": config.margin, "hardest": config.hardest}
-        text_to_image = hardest_triplets(
-            anchor_BD, seen_BD, self.seen[pool_C], same_BC, **margins
-        )
-        image_to_text = hardest_triplets(seen_BD, anchor_BD, pool_CD, same_BC, **margins)
+        hinge = partial(hardest_triplets, margin=config.margin, hardest=config.hardest)
+        text_to_image = hinge(anchor_BD, seen_BD, self.seen[pool_C], same_BC)
+        image_to_text = hinge(seen_BD, anchor_BD, pool_CD, same_BC)
         return {
             "distillation": config.distillation_weight * distillation(anchor_BD, target_BD),
             "cross_modal": config.cross_modal_weight * (text_to_image + image_to_text),

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from mmkrl.data.knowledge import Knowledge
 from mmkrl.data.sampling import RelationshipSampler
@@ -121,10 +121,16 @@ class BCDNNLearner:
     @torch.no_grad()
     def image_vectors(self, index: npt.NDArray[np.int64]) -> Tensor:
         """Unit vectors of some images, shape (len(index), D)."""
-        return torch.cat([
-            self.module.image.embed(self._knowledge.images.features(part).to(self._device))
-            for part in np.array_split(index, max(1, -(-len(index) // _CHUNK)))
-        ])
+        return torch.cat(
+            [
+                self.module.image.embed(self._knowledge.images.features(part).to(self._device))
+                for part in np.array_split(index, max(1, -(-len(index) // _CHUNK)))
+            ]
+        )
+
+    def every_image(self) -> Tensor:
+        """Unit vectors of all images on the CPU, shape (N, D)."""
+        return self.image_vectors(np.arange(len(self._knowledge.images.ids))).cpu()
 
     @property
     def _device(self) -> torch.device:
@@ -133,15 +139,19 @@ class BCDNNLearner:
     def _prototypes(self) -> Tensor:
         """The normalised mean vector of each relationship's training images, shape (R, D)."""
         total_RD = torch.zeros_like(self.module.seen)
-        for part in np.array_split(self._train_images, max(1, -(-len(self._train_images) // _CHUNK))):
+        for part in np.array_split(
+            self._train_images, max(1, -(-len(self._train_images) // _CHUNK))
+        ):
             label_N = torch.from_numpy(self._knowledge.images.label_N[part]).to(self._device)
             total_RD.index_add_(0, label_N, self.image_vectors(part))
-        return F.normalize(total_RD, dim=1)
+        return functional.normalize(total_RD, dim=1)
 
     def _feature_scale(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the training images' features, a chunk at a time."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for part in np.array_split(self._train_images, max(1, -(-len(self._train_images) // _CHUNK))):
+        for part in np.array_split(
+            self._train_images, max(1, -(-len(self._train_images) // _CHUNK))
+        ):
             feature_NF = self._knowledge.images.features(part).double()
             count += len(part)
             total = total + feature_NF.sum(dim=0)
@@ -201,5 +211,5 @@ def mean_word_vectors(
     mean_RW = word_R3W.mean(dim=1)
     centred_RW = mean_RW - mean_RW[torch.from_numpy(train)].mean(dim=0)
     if dimension is not None:
-        centred_RW = F.pad(centred_RW, (0, dimension - centred_RW.shape[1]))
-    return F.normalize(centred_RW, dim=1)
+        centred_RW = functional.pad(centred_RW, (0, dimension - centred_RW.shape[1]))
+    return functional.normalize(centred_RW, dim=1)

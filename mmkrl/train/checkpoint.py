@@ -29,6 +29,7 @@ class LoopState:
         best_metric: Best validation value so far.
         best_phase: Name of the phase that reached it.
         history: One entry a validation.
+        schedule: Fingerprint of the phases and the seed.
     """
 
     phase: int = 0
@@ -37,6 +38,7 @@ class LoopState:
     best_metric: float = float("-inf")
     best_phase: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
+    schedule: str = ""
 
 
 def save(
@@ -57,24 +59,44 @@ def save(
     os.replace(temporary, folder / _STATE)
 
 
-def load(folder: Path, module: nn.Module) -> tuple[LoopState, dict[str, torch.Tensor]]:
+def load(
+    folder: Path, module: nn.Module, schedule: str
+) -> tuple[LoopState, dict[str, torch.Tensor]]:
     """Put a checkpoint's weights into a module.
+
+    Args:
+        folder: Written by :func:`save`.
+        module: Takes the weights.
+        schedule: Fingerprint of the phases and the seed of the run that goes on.
 
     Returns:
         The loop state and the best weights so far (empty before the first validation).
 
     Raises:
-        UserError: another format, or weights of another shape (another configuration).
+        UserError: another format, another schedule or seed, or weights of another shape (another
+            configuration).
     """
     raw = json.loads((folder / _STATE).read_text())
-    version = raw.pop("format_version")
+    version = raw.pop("format_version", None)
     if version != FORMAT_VERSION:
-        raise UserError(f"{folder}: checkpoint format {version}, this code reads {FORMAT_VERSION}")
+        raise UserError(
+            f"{folder}: checkpoint format {version}, this code reads {FORMAT_VERSION}; go on with "
+            "the code that wrote it, or train into another folder"
+        )
+    state = LoopState(**raw)
+    if state.schedule != schedule:
+        raise UserError(
+            f"{folder}: this checkpoint belongs to another schedule or seed; restore them, or "
+            "train into another folder"
+        )
     try:
         module.load_state_dict(load_file(folder / f"{_MODEL}.safetensors"))
     except RuntimeError as error:
-        raise UserError(f"{folder}: these weights belong to another configuration") from error
-    return LoopState(**raw), load_file(folder / f"{_BEST}.safetensors")
+        raise UserError(
+            f"{folder}: these weights belong to another configuration; restore it, or train into "
+            "another folder"
+        ) from error
+    return state, load_file(folder / f"{_BEST}.safetensors")
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:

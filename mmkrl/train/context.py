@@ -19,7 +19,6 @@ from torch.nn.parallel import DistributedDataParallel
 from mmkrl.train.learner import Measurement
 
 
-
 class TrainContext(Protocol):
     """What a training loop may ask of its surroundings."""
 
@@ -79,18 +78,23 @@ class LocalContext:
 
     @property
     def device(self) -> torch.device:
-        """A GPU if there is one."""
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        """A GPU if there is one: under torchrun, every process of a machine has its own."""
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", self.rank % torch.cuda.device_count())
 
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:  # noqa: ARG002 - the protocol's
         """Keep the checkpoint as the last one; replaced in one step."""
         if checkpoint is not None:
             incoming, last = self._folder / "incoming", self._folder / "last"
-            shutil.copytree(checkpoint, incoming, dirs_exist_ok=True)
+            previous = self._folder / "previous"
+            shutil.rmtree(incoming, ignore_errors=True)  # left by a kill
+            shutil.copytree(checkpoint, incoming)
             if last.exists():
-                last.rename(self._folder / "previous")
+                shutil.rmtree(previous, ignore_errors=True)  # left by a kill
+                last.rename(previous)
             incoming.rename(last)
-            shutil.rmtree(self._folder / "previous", ignore_errors=True)
+            shutil.rmtree(previous, ignore_errors=True)
         if dist.is_initialized():
             dist.barrier()
 
@@ -107,8 +111,14 @@ class LocalContext:
 
 
 def distributed(module: nn.Module) -> nn.Module:
-    """The module, wrapped for gradient averaging when there are several processes."""
-    return DistributedDataParallel(module) if dist.is_initialized() else module
+    """The module, wrapped for gradient averaging when there are several processes.
+
+    Weights and buffers are taken from rank 0 now, and buffers are left alone afterwards. The
+    losses must use the same parameters in every step; they need not use all of them.
+    """
+    if not dist.is_initialized():
+        return module
+    return DistributedDataParallel(module, static_graph=True, broadcast_buffers=False)
 
 
 def mean_over_processes(values: Tensor) -> Tensor:

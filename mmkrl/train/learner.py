@@ -74,6 +74,5 @@ class Learner(Protocol):
         ...
 
     def validate(self) -> dict[str, float]:
-        """Metrics on validation data; the same on every process. The first is the one to
-        maximise."""
+        """Metrics on validation data, the same on every process; the first is to be maximised."""
         ...

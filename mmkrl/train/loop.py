@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -51,13 +51,16 @@ def fit(
         The final state and the weights with the best validation metric.
 
     Raises:
-        UserError: the loss is not finite, or a batch cannot be divided among the processes.
+        UserError: a loss or gradient is not finite, a batch cannot be divided among the
+            processes, or the checkpoint belongs to another schedule or configuration.
     """
     phases = learner.phases()
     total = sum(phase.steps for phase in phases)
+    schedule = fingerprint([seed, *(asdict(phase) for phase in phases)])
     learner.module.to(context.device)
     source = context.resume_from()
-    state, best = checkpoint.load(source, learner.module) if source else (LoopState(), {})
+    fresh = LoopState(schedule=schedule)
+    state, best = checkpoint.load(source, learner.module, schedule) if source else (fresh, {})
 
     while state.phase < len(phases):
         phase = phases[state.phase]
@@ -75,14 +78,11 @@ def fit(
                 losses = module(phase.branch, batch)
                 loss = torch.stack(list(losses.values())).sum()
                 reduced = mean_over_processes(torch.stack([*losses.values(), loss]).detach())
-                if not bool(torch.isfinite(reduced).all()):
-                    raise UserError(
-                        f"the loss is not finite in phase {phase.name!r} at step {state.step}: "
-                        "lower the learning rate or the margins"
-                    )
+
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(learner.module.parameters(), config.clip_norm)
+                loss.backward()  # type: ignore[no-untyped-call]
+                norm = nn.utils.clip_grad_norm_(_learning(learner.module), config.clip_norm)
+                _require_finite(reduced, norm, phase, state.step)
                 _set_rate(optimizer, phase, state.step, config.warmup)
                 optimizer.step()
                 state.step += 1
@@ -100,7 +100,9 @@ def fit(
             best = checkpoint.copy_of(learner.module)
         state.history.append({"phase": phase.name, "step": state.global_step, **metrics})
         if context.rank == 0:
-            values = [Measurement(state.global_step, f"validation_{k}", v) for k, v in metrics.items()]
+            values = [
+                Measurement(state.global_step, f"validation_{k}", v) for k, v in metrics.items()
+            ]
             context.log(values)
         state.phase, state.step, source = state.phase + 1, 0, None
         _publish(context, learner.module, None, state, best, {name: value})
@@ -133,26 +135,38 @@ def shard(batch: Batch, context: TrainContext) -> Batch:
 
 @contextmanager
 def _only(module: nn.Module, branch: str) -> Iterator[None]:
-    """Within this, only one submodule learns."""
+    """Within this, only one submodule learns; no gradient outlives it."""
     module.requires_grad_(False)
     module.get_submodule(branch).requires_grad_(True)
     module.train()
     try:
         yield
     finally:
+        module.zero_grad(set_to_none=True)
         module.eval()
 
 
+def _learning(module: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
 def _optimizer(module: nn.Module, phase: Phase, config: LoopConfig) -> torch.optim.Optimizer:
-    parameters = [p for p in module.parameters() if p.requires_grad]
     return torch.optim.AdamW(
-        parameters, lr=phase.learning_rate, weight_decay=config.weight_decay, fused=True
+        _learning(module), lr=phase.learning_rate, weight_decay=config.weight_decay, fused=True
     )
 
 
-def _set_rate(
-    optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float
-) -> None:
+def _require_finite(reduced: Tensor, norm: Tensor, phase: Phase, step: int) -> None:
+    """Stop before a step that would spoil the weights; both values are the same everywhere."""
+    for name, values in (("loss", reduced), ("gradient", norm)):
+        if not bool(values.isfinite().all()):
+            raise UserError(
+                f"the {name} is not finite in phase {phase.name!r} at step {step}: lower the "
+                "learning rate or the margins, and look for non-finite features"
+            )
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float) -> None:
     rising = max(1, round(warmup * phase.steps))
     share = min((step + 1) / rising, (phase.steps - step) / max(1, phase.steps - rising))
     for group in optimizer.param_groups:
