@@ -12,13 +12,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmkrl.config import Section
 from mmkrl.errors import UserError
 from mmkrl.storage import Entry, Location, locate
 
-_PARQUET_COLUMNS = ["uri", "source", "image", "alt", "title", "keywords", "license"]
+_TEXT_KINDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+_BYTES_KINDS = (pa.types.is_binary, pa.types.is_large_binary)
+_LIST_KINDS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_null)
+_PARQUET_COLUMNS = {
+    "uri": _TEXT_KINDS,
+    "source": _TEXT_KINDS,
+    "image": _BYTES_KINDS,
+    "alt": _TEXT_KINDS,
+    "title": _TEXT_KINDS,
+    "keywords": _LIST_KINDS,
+    "license": _TEXT_KINDS,
+}
 _CAPTIONS_FILE = "captions.jsonl"
 _CAPTIONS_KEYS = {"file", "alt", "title", "keywords", "source", "license"}
 
@@ -44,12 +56,14 @@ class ReadUnit:
         path: The Parquet file, or the folder.
         start: First row group or first file.
         stop: One past the last.
+        names: The files of a folder, as they were listed when the work was planned.
     """
 
     source: int
     path: Location
     start: int
     stop: int
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,15 +94,17 @@ def plan(sources: list[SourceConfig], *, unit_rows: int) -> list[ReadUnit]:
         unit_rows: Files of a folder to put into one unit.
 
     Raises:
-        UserError: a source does not exist or holds nothing to read.
+        UserError: a source does not exist, holds nothing to read or has not the expected form.
     """
+    if not sources:
+        raise UserError("ingest.sources is empty: name at least one folder or Parquet file")
     units = [
         unit
         for number, source in enumerate(sources)
         for unit in _PLANNERS[source.format](number, locate(source.path), unit_rows)
     ]
     if not units:
-        raise UserError("ingest.sources is empty: name at least one folder or Parquet file")
+        raise UserError("the Parquet files of ingest.sources have no rows")
     return units
 
 
@@ -112,7 +128,8 @@ def read(unit: ReadUnit, source: SourceConfig) -> Iterator[Record | Unreadable]:
 
 def _entries(location: Location) -> list[Entry]:
     if location.is_file():
-        return [Entry("", location.size_bytes(), 0)]
+        info = location.filesystem.get_file_info(location.path)
+        return [Entry("", info.size, info.mtime_ns or 0)]
     if not location.is_dir():
         raise UserError(f"ingest source {location}: no such file or folder")
     return list(location.files())
@@ -127,7 +144,9 @@ def _plan_parquet(number: int, location: Location, _: int) -> Iterator[ReadUnit]
     if not files:
         raise UserError(f"ingest source {location}: no .parquet files in this folder")
     for file in files:
-        groups = _parquet(file).metadata.num_row_groups
+        opened = _parquet(file)
+        _check_columns(file, opened.schema_arrow)
+        groups = opened.metadata.num_row_groups if opened.metadata.num_rows else 0
         yield from (ReadUnit(number, file, group, group + 1) for group in range(groups))
 
 
@@ -138,14 +157,27 @@ def _parquet(file: Location) -> pq.ParquetFile:
         raise UserError(f"{file}: not a readable Parquet file: {error}") from error
 
 
-def _read_parquet(unit: ReadUnit, source: SourceConfig) -> Iterator[Record | Unreadable]:
-    file = _parquet(unit.path)
-    missing = set(_PARQUET_COLUMNS) - set(file.schema_arrow.names)
+def _check_columns(file: Location, schema: pa.Schema) -> None:
+    missing = _PARQUET_COLUMNS.keys() - set(schema.names)
     if missing:
-        raise UserError(f"{unit.path}: no column {sorted(missing)}; expected {_PARQUET_COLUMNS}")
-    rows = file.read_row_group(unit.start, columns=_PARQUET_COLUMNS).to_pylist()
-    for number, row in enumerate(rows):
-        uri = row["uri"] or f"{unit.path}#{unit.start}:{number}"
+        raise UserError(f"{file}: no column {sorted(missing)}; expected {[*_PARQUET_COLUMNS]}")
+    for name, kinds in _PARQUET_COLUMNS.items():
+        kind = schema.field(name).type
+        if not any(fits(kind) for fits in kinds):
+            names = [fits.__name__.removeprefix("is_") for fits in kinds]
+            raise UserError(f"{file}: column {name!r} is {kind}, expected {' or '.join(names)}")
+
+
+def _read_parquet(unit: ReadUnit, source: SourceConfig) -> Iterator[Record | Unreadable]:
+    table = _parquet(unit.path).read_row_group(unit.start, columns=[*_PARQUET_COLUMNS])
+    for number in range(table.num_rows):
+        place = f"{unit.path}#{unit.start}:{number}"
+        try:
+            row = {name: table.column(name)[number].as_py() for name in _PARQUET_COLUMNS}
+        except UnicodeDecodeError as error:
+            yield Unreadable(place, "not_utf8", str(error))
+            continue
+        uri = row["uri"] or place
         if row["image"] is None:
             yield Unreadable(uri, "no_image", "the image column is null")
         else:
@@ -153,24 +185,24 @@ def _read_parquet(unit: ReadUnit, source: SourceConfig) -> Iterator[Record | Unr
 
 
 def _plan_folder(number: int, location: Location, unit_rows: int) -> Iterator[ReadUnit]:
-    names = _image_names(location)
+    if location.is_file():
+        raise UserError(f"ingest source {location}: a file; the format 'folder' needs a folder")
+    names = tuple(entry.name for entry in _entries(location) if entry.name != _CAPTIONS_FILE)
     if not names:
         raise UserError(f"ingest source {location}: no files in this folder")
+    _captions(location)  # its faults are told before any work starts
     for start in range(0, len(names), unit_rows):
-        yield ReadUnit(number, location, start, min(start + unit_rows, len(names)))
-
-
-def _image_names(location: Location) -> list[str]:
-    return [entry.name for entry in _entries(location) if entry.name != _CAPTIONS_FILE]
+        stop = min(start + unit_rows, len(names))
+        yield ReadUnit(number, location, start, stop, names[start:stop])
 
 
 def _read_folder(unit: ReadUnit, source: SourceConfig) -> Iterator[Record | Unreadable]:
     captions = _captions(unit.path)
-    for name in _image_names(unit.path)[unit.start : unit.stop]:
+    for name in unit.names:
         location = unit.path / name
         try:
             data = location.read_bytes()
-        except OSError as error:
+        except (OSError, UserError) as error:
             yield Unreadable(str(location), "io", str(error))
             continue
         yield _record(str(location), data, captions.get(name, {}), source)
@@ -181,19 +213,37 @@ def _captions(folder: Location) -> dict[str, dict[str, Any]]:
     if not file.is_file():
         return {}
     captions = {}
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    lines = file.read_text().split("\n")  # splitlines() would also cut at U+2028 inside a text
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
-            unknown = set(row) - _CAPTIONS_KEYS
-            captions[row["file"]] = row
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{file} line {number}: expected a JSON object with 'file'") from error
-        if unknown:
-            raise UserError(
-                f"{file} line {number}: unknown keys {sorted(unknown)}; "
-                f"valid: {sorted(_CAPTIONS_KEYS)}"
-            )
+        except ValueError as error:
+            raise UserError(f"{file} line {number}: not JSON: {error}") from error
+        fault = _caption_fault(row)
+        if fault:
+            raise UserError(f"{file} line {number}: {fault}")
+        captions[row["file"]] = row
     return captions
+
+
+def _caption_fault(row: Any) -> str:
+    """What is wrong with a line of captions.jsonl; empty if nothing is."""
+    if not isinstance(row, dict) or "file" not in row:
+        return "expected a JSON object with 'file'"
+    unknown = row.keys() - _CAPTIONS_KEYS
+    if unknown:
+        return f"unknown keys {sorted(unknown)}; valid: {sorted(_CAPTIONS_KEYS)}"
+    for key, value in row.items():
+        if value is None and key != "file":
+            continue
+        if key == "keywords":
+            if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+                return f"keywords = {value!r}: expected a list of texts"
+        elif not isinstance(value, str):
+            return f"{key} = {value!r}: expected a text"
+    return ""
 
 
 def _record(uri: str, image: bytes, row: dict[str, Any], source: SourceConfig) -> Record:
@@ -201,11 +251,16 @@ def _record(uri: str, image: bytes, row: dict[str, Any], source: SourceConfig) -
     texts = [*single, *(("keyword", word) for word in row.get("keywords") or ())]
     return Record(
         uri=uri,
-        source=row.get("source") or source.name,
+        source=_storable(row.get("source") or source.name),
         image=image,
-        texts=tuple((kind, text) for kind, text in texts if text),
-        license=row.get("license") or "",
+        texts=tuple((kind, _storable(text)) for kind, text in texts if text),
+        license=_storable(row.get("license") or ""),
     )
+
+
+def _storable(text: str) -> str:
+    """The text without lone surrogates, which JSON allows and UTF-8 cannot hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 _PLANNERS: dict[str, Callable[[int, Location, int], Iterator[ReadUnit]]] = {
