@@ -71,6 +71,7 @@ def session(config: RayConfig) -> Iterator[None]:
             object_store_memory=config.object_store_mb << 20,
             include_dashboard=False,
             logging_level=logging.WARNING,
+            log_to_driver=False,
             runtime_env=runtime,
         )
     _tune_data()
@@ -82,7 +83,12 @@ def session(config: RayConfig) -> Iterator[None]:
 
 def _join(address: str, runtime: dict[str, dict[str, str]]) -> None:
     try:
-        ray.init(address=address, logging_level=logging.WARNING, runtime_env=runtime)
+        ray.init(
+            address=address,
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+            runtime_env=runtime,
+        )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

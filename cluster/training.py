@@ -21,7 +21,9 @@ from cluster.progress import progress
 from cluster.session import cores, gpus
 from mmkrl.errors import UserError
 from mmkrl.storage import Location
+from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
+from mmkrl.train.run import Run
 
 _POLL_S = 1.0
 _DRIVER_CPUS = 0.05
@@ -34,11 +36,11 @@ class Member:
 
     Attributes:
         name: Unique within the job; the same after a restart.
-        arguments: Passed to the training function; must pickle.
+        run: Passed to the training function; must pickle.
     """
 
     name: str
-    arguments: dict[str, Any]
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Journal:
 def train_members(
     location: Location,
     members: Sequence[Member],
-    work: Callable[[dict[str, Any], RayContext], None],
+    work: Callable[[Run, TrainContext], None],
     resources: Resources,
     record: Callable[[str, list[Measurement]], None],
 ) -> Mapping[str, Location]:
@@ -154,7 +156,7 @@ def train_members(
 def _run_member(
     location: Location,
     member: Member,
-    work: Callable[[dict[str, Any], RayContext], None],
+    work: Callable[[Run, TrainContext], None],
     resources: Resources,
     journal: ActorHandle,
 ) -> Location:
@@ -162,7 +164,7 @@ def _run_member(
 
     def loop() -> None:
         torch.set_num_threads(resources.threads)
-        work(member.arguments, RayContext(member.name, journal))
+        work(member.run, RayContext(member.name, journal))
 
     trainer = ray.train.torch.TorchTrainer(
         loop,

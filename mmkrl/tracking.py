@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,13 @@ class Run:
         from mlflow import MlflowClient
 
         MlflowClient().log_artifact(self.id, str(path), folder)
+
+    def image(self, data: bytes, path: str) -> None:
+        """Keep an encoded picture with the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / Path(path).name
+            file.write_bytes(data)
+            self.artifact(file)
 
     def text(self, text: str, path: str) -> None:
         """Keep a text with the run."""

@@ -5,7 +5,6 @@ Features stay on disk, mapped; everything else is small.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mmkrl.data.dataset import Dataset
+from mmkrl.data.digest import fingerprint
 from mmkrl.data.splits import TRAIN
 from mmkrl.data.words import WordVectors
 from mmkrl.errors import UserError
@@ -144,9 +144,7 @@ def load_relationships(mined: Dataset, words: WordVectors) -> Relationships:
     )
 
 
-def map_features(
-    extracted: Dataset, cache: Path
-) -> tuple[list[str], npt.NDArray[np.float16]]:
+def map_features(extracted: Dataset, cache: Path) -> tuple[list[str], npt.NDArray[np.float16]]:
     """All feature vectors, mapped from a file made once per dataset and machine.
 
     Args:
@@ -160,7 +158,8 @@ def map_features(
     ids: list[str] = []
     for part in extracted.iterate("features", ["image_id"]):
         ids.extend(part.column("image_id").to_pylist())
-    name = hashlib.sha256(extracted.digest.encode()).hexdigest()[:16]
+    # The dataset's digest would not do: it is the same for the same rows in another order.
+    name = fingerprint([entry.sha256 for entry in extracted.files("features")])[:16]
     path = cache / f"features-{name}.npy"
     if not path.is_file():
         _write_mapped(extracted, path)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Parts = npt.NDArray[np.int64]
+_REDRAWS = 20
 
 
 class RelationshipSampler:
@@ -28,8 +29,8 @@ class RelationshipSampler:
     def corrupt(self, part_B3: Parts, slots: int, generator: np.random.Generator) -> Parts:
         """Relationships with some slots replaced by other parts seen in those slots.
 
-        A result that happens to be a true relationship is drawn again a few times; what is still
-        true then stays, which is rare and harmless for the losses.
+        A result that happens to be a true relationship is drawn again, up to 20 times: where
+        every replacement is true, as it can be in a tiny set, a true one stays.
 
         Args:
             part_B3: True relationships.
@@ -40,7 +41,7 @@ class RelationshipSampler:
             Array of shape (B, 3).
         """
         result = self._replace(part_B3, slots, generator)
-        for _ in range(3):
+        for _ in range(_REDRAWS):
             true = np.isin(self._code(result), self._known)
             if not true.any():
                 break

@@ -36,7 +36,7 @@ class SplitConfig(Section):
     test: float = Field(default=0.2, gt=0, lt=0.5)
     """Share of pairs held out for the final numbers."""
     validation: float = Field(default=0.12, gt=0, lt=0.5)
-    """Share of pairs held out for all tuning; disjoint from the test pairs."""
+    """Share of the pairs left after the test pairs, held out for all tuning."""
     train_only: tuple[str, ...] = ()
     """Predicates never held out (attributes whose variants look alike)."""
     unseen_source: str | None = None
@@ -70,6 +70,11 @@ def split_pairs(triples: Sequence[Triple], config: SplitConfig) -> dict[str, str
         for pair, group in members.items()
         if not any(triple.predicate in config.train_only for triple in group)
     )
+    if not movable:
+        raise UserError(
+            f"no pair can be held out: each of the {len(members)} pairs has a relationship whose "
+            "predicate is in split.train_only"
+        )
     random.Random(config.seed).shuffle(movable)  # noqa: S311 - a split, not a secret
     split = dict.fromkeys(members, TRAIN)
     for name, share in ((TEST, config.test), (VALIDATION, config.validation)):
@@ -153,8 +158,13 @@ def leak_checks(
         LeakCheck(
             "image in two splits",
             sum(
-                len(images[a] & images[b])
-                for a, b in ((TRAIN, VALIDATION), (TRAIN, TEST), (VALIDATION, TEST))
+                len(images.get(a, set()) & images.get(b, set()))
+                for a, b in (
+                    (TRAIN, VALIDATION),
+                    (TRAIN, TEST),
+                    (TRAIN, UNSEEN_SOURCE),
+                    (VALIDATION, TEST),
+                )
             ),
         ),
         LeakCheck("training image of the unseen source", int(unseen_source in trained_sources)),

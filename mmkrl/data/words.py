@@ -56,11 +56,18 @@ class WordVectors:
         """The words of some texts that have no vector."""
         return {word for text in texts for word in tokens(text)} - self.index.keys()
 
-    def restricted(self, texts: Iterable[str]) -> WordVectors:
-        """A smaller table with just the words of some texts."""
-        words = sorted({w for text in texts for w in tokens(text)} & self.index.keys())
-        rows = [self.index[word] for word in words]
-        return WordVectors({word: i for i, word in enumerate(words)}, self.vector_VW[rows])
+    def restricted(self, texts: Iterable[str], frequent: int = 0) -> WordVectors:
+        """A smaller table: the words of some texts, and the first words of this table.
+
+        Args:
+            texts: Whose words to keep.
+            frequent: How many first words to keep; published tables are sorted by frequency.
+        """
+        named = {self.index[w] for text in texts for w in tokens(text) if w in self.index}
+        rows = sorted(named | set(range(min(frequent, len(self.vector_VW)))))
+        word_of = {row: word for word, row in self.index.items()}
+        index = {word_of[row]: place for place, row in enumerate(rows)}
+        return WordVectors(index, np.asarray(self.vector_VW[rows]))
 
 
 def tokens(text: str) -> list[str]:
@@ -93,14 +100,18 @@ def _glove() -> WordVectors:
 def _text_file(source: str) -> WordVectors:
     index: dict[str, int] = {}
     rows: list[npt.NDArray[np.float32]] = []
-    for number, line in enumerate(locate(source).read_text().splitlines(), start=1):
-        word, *numbers = line.rstrip().split(" ")
+    # Not splitlines(), nor strip() without an argument: words may hold any other white space.
+    lines = locate(source).read_text().rstrip("\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        word, *numbers = line.rstrip(" \r").split(" ")
         if number == 1 and len(numbers) == 1:
             continue  # word2vec's first line: vocabulary size and dimension
         try:
             vector = np.array(numbers, dtype=np.float32)
         except ValueError as error:
             raise UserError(f"{source} line {number}: expected a word and numbers") from error
+        if not len(vector) or not np.isfinite(vector).all():
+            raise UserError(f"{source} line {number}: expected a word and finite numbers")
         if rows and len(vector) != len(rows[0]):
             raise UserError(
                 f"{source} line {number}: {len(vector)} numbers, the lines before have "

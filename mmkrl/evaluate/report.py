@@ -5,7 +5,7 @@ judged here; files and consoles are the caller's.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,29 @@ def as_json(results: Results) -> dict[str, Any]:
     }
 
 
+def from_json(values: Mapping[str, Any]) -> dict[str, dict[str, TaskScores]]:
+    """Results back from :func:`as_json`."""
+    return {
+        method: {task: _task_from_json(task, scores) for task, scores in tasks.items()}
+        for method, tasks in values.items()
+    }
+
+
+def _task_from_json(task: str, values: Mapping[str, Any]) -> TaskScores:
+    metrics = {
+        name: Interval(**{
+            key: _not_a_number(each) if key in ("mean", "low", "high") else each
+            for key, each in interval.items()
+        })
+        for name, interval in values["metrics"].items()
+    }
+    return TaskScores(**{**values, "task": task, "metrics": metrics})
+
+
+def _not_a_number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
 def _task_json(scores: TaskScores) -> dict[str, Any]:
     return {
         "n_queries": scores.n_queries,
@@ -92,32 +115,29 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def as_table(results: Results, *, metrics: Sequence[str], title: str = "") -> Table:
-    """A table of tasks x methods: one row per task and metric, one column per method.
+def as_table(results: Results, *, columns: Sequence[tuple[str, str]], title: str = "") -> Table:
+    """A table of methods x chosen numbers, each with its interval below it.
 
     Args:
         results: scores by method and task; a method may lack a task or a metric.
-        metrics: names of the metrics to show, in order.
+        columns: (task, metric) of each number to show, in order.
         title: title of the table.
 
     Returns:
         The table, with pools and definitions in its caption.
 
     Raises:
-        UserError: a metric that no method has.
+        UserError: a task or metric that no method has.
     """
-    _check_metrics(results, metrics)
-    tasks = list(dict.fromkeys(task for scores in results.values() for task in scores))
-    table = Table(title=Text(title), caption=Text(_caption(results)), caption_justify="left")
-    table.add_column("task")
-    table.add_column("metric")
-    for method in results:
-        table.add_column(Text(method), justify="right")
-    for task in tasks:
-        for metric in metrics:
-            cells = [_cell(scores.get(task), metric) for scores in results.values()]
-            if any(cell != MISSING for cell in cells):
-                table.add_row(Text(task), Text(metric), *cells)
+    for task, metric in columns:
+        _check_known(results, task, metric)
+    caption = Text(_caption(results, dict.fromkeys(task for task, _ in columns)))
+    table = Table(title=Text(title), caption=caption, caption_justify="left")
+    table.add_column("method")
+    for task, metric in columns:
+        table.add_column(Text(f"{task}\n{metric}"), justify="right")
+    for method, tasks in results.items():
+        table.add_row(Text(method), *(_cell(tasks.get(task), metric) for task, metric in columns))
     return table
 
 
@@ -126,25 +146,28 @@ def _cell(scores: TaskScores | None, metric: str) -> str:
         return MISSING
     interval = scores.metrics[metric]
     if math.isnan(interval.low):
-        return f"{interval.mean:.3f} (no interval)"
-    return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+        return f"{interval.mean:.3f}\nno interval"
+    return f"{interval.mean:.3f}\n{interval.low:.3f}-{interval.high:.3f}"
 
 
-def _caption(results: Results) -> str:
+def _caption(results: Results, shown: Iterable[str]) -> str:
     """One line per different (task, pools, definition)."""
     lines = [
         f"{task}: {scores.n_queries} queries ({scores.skipped} skipped) x "
         f"{scores.n_gallery} items; {scores.definition}"
+        for task in shown
         for tasks in results.values()
-        for task, scores in tasks.items()
+        if (scores := tasks.get(task))
     ]
     return "\n".join(dict.fromkeys(lines))
 
 
-def _check_metrics(results: Results, metrics: Sequence[str]) -> None:
+def _check_known(results: Results, task: str, metric: str) -> None:
     known = {
-        name for tasks in results.values() for score in tasks.values() for name in score.metrics
+        f"{name} {each}"
+        for tasks in results.values()
+        for name, scores in tasks.items()
+        for each in scores.metrics
     }
-    unknown = [name for name in metrics if name not in known]
-    if unknown:
-        raise UserError(f"no method has {unknown[0]!r}: the metrics are {sorted(known)}")
+    if f"{task} {metric}" not in known:
+        raise UserError(f"no method has '{task} {metric}': there are {sorted(known)}")

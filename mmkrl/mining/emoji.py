@@ -6,6 +6,7 @@ whole: "woman firefighter" would give its relationship away.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ class EmojiMiner:
     """Reads composed emoji.
 
     Attributes:
-        names: Name by emoji, from the titles in the corpus.
+        names: Name by emoji: the title that most of its pictures have in the corpus.
     """
 
     names: dict[str, str]
@@ -31,14 +32,18 @@ class EmojiMiner:
         Args:
             texts: Table ``texts``; alt and title of a record share their uri.
         """
-        emoji: dict[str, str] = {}
-        titles: dict[str, str] = {}
+        emoji: dict[str, set[str]] = defaultdict(set)
+        titles: list[tuple[str, str]] = []
         for row in texts.select(["uri", "kind", "text"]).to_pylist():
             if row["kind"] == "alt":
-                emoji[row["uri"]] = row["text"]
+                emoji[row["uri"]].add(row["text"])
             elif row["kind"] == "title":
-                titles[row["uri"]] = row["text"]
-        return cls({emoji[uri]: title for uri, title in titles.items() if uri in emoji})
+                titles.append((row["uri"], row["text"]))
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for uri, title in titles:
+            if len(emoji[uri]) == 1:
+                counts[min(emoji[uri])][title] += 1
+        return cls({key: _most_common(given) for key, given in counts.items()})
 
     def __call__(self, texts: Texts) -> Finding:
         """The relationship an emoji is composed of, or the isolated entity it shows.
@@ -48,7 +53,9 @@ class EmojiMiner:
         """
         if not texts.get("alt"):
             raise NotUsable("no_text", "the image has no alt text")
-        emoji = texts["alt"][0]
+        emoji, *others = sorted(set(texts["alt"]))
+        if others:
+            raise NotUsable("ambiguous", f"alt texts {emoji} and {', '.join(others)}")
         composition = compose(emoji)
         if composition is None:
             return Finding(self._name(emoji))
@@ -65,3 +72,8 @@ class EmojiMiner:
             return self.names[emoji]
         except KeyError:
             raise NotUsable("ungrounded", f"{emoji} has no picture with a title") from None
+
+
+def _most_common(titles: Counter[str]) -> str:
+    """The title given most often; among equals the first of the alphabet."""
+    return min(titles, key=lambda title: (-titles[title], title))

@@ -74,8 +74,10 @@ def assemble(candidates: pa.Table, config: MineConfig) -> Mined:
         config: Thresholds and split.
 
     Raises:
-        UserError: no relationship is left, or a leak check fails.
+        UserError: no relationship is left, a split is empty, or a leak check fails.
     """
+    if not candidates.num_rows:
+        raise UserError("no image has a text that states anything: check mine.miner and the corpus")
     frame = candidates.to_pandas().sort_values(["image_id", "uri"], ignore_index=True)
     frame["reason"] = ""
     isolated = frame["predicate"] == ""
@@ -86,6 +88,8 @@ def assemble(candidates: pa.Table, config: MineConfig) -> Mined:
     frame["relationship_id"] = ""
     frame.loc[stated.index, "relationship_id"] = _relationship_ids(stated)
     _drop_rare(frame, config.min_images)
+    if config.split.unseen_source:
+        _drop_never_trained(frame, config.split.unseen_source)
     triples = _triples(frame)
     by_pair = split_pairs(list(triples.values()), config.split)
     split = {key: by_pair[triple.pair] for key, triple in triples.items()}
@@ -99,7 +103,7 @@ def assemble(candidates: pa.Table, config: MineConfig) -> Mined:
 
 
 def _drop_ambiguous(frame: pd.DataFrame) -> None:
-    statement = frame[_TRIPLE].agg("\x1f".join, axis=1)
+    statement = frame["subject"] + "\x1f" + frame["predicate"] + "\x1f" + frame["object"]
     meanings = statement.groupby(frame["image_id"]).transform("nunique")
     frame.loc[meanings > 1, "reason"] = "ambiguous"
     frame["detail"] = ""
@@ -119,6 +123,22 @@ def _drop_rare(frame: pd.DataFrame, least: int) -> None:
     frame.loc[rare, "relationship_id"] = ""
 
 
+def _drop_never_trained(frame: pd.DataFrame, unseen_source: str) -> None:
+    """Set aside relationships without a training image: their parts would count as trained on."""
+    sources = sorted(set(frame["source"]))
+    if unseen_source not in sources:
+        raise UserError(
+            f"split.unseen_source = {unseen_source!r}: no image comes from it; the sources are "
+            f"{', '.join(sources)}"
+        )
+    named = frame["relationship_id"] != ""
+    trained = set(frame.loc[named & (frame["source"] != unseen_source), "relationship_id"])
+    alone = named & ~frame["relationship_id"].isin(trained)
+    frame.loc[alone, "reason"] = "only_in_unseen_source"
+    frame.loc[alone, "detail"] = f"only {unseen_source} shows this relationship"
+    frame.loc[alone, "relationship_id"] = ""
+
+
 def _triples(frame: pd.DataFrame) -> dict[str, Triple]:
     named = frame[frame["relationship_id"] != ""].drop_duplicates("relationship_id")
     return {
@@ -133,7 +153,8 @@ def _triples(frame: pd.DataFrame) -> dict[str, Triple]:
 
 def _drop_near_duplicates(frame: pd.DataFrame, bits: int) -> None:
     """Set aside held-out images that nearly repeat a training image (or, in test, a validation)."""
-    for held, references in ((VALIDATION, [TRAIN]), (TEST, [TRAIN, VALIDATION])):
+    order = ((VALIDATION, [TRAIN]), (TEST, [TRAIN, VALIDATION]), (UNSEEN_SOURCE, [TRAIN]))
+    for held, references in order:
         reference = _hashes(frame[frame["split"].isin(references)])
         mine = frame[frame["split"] == held]
         if mine.empty or not len(reference):
@@ -143,10 +164,15 @@ def _drop_near_duplicates(frame: pd.DataFrame, bits: int) -> None:
         frame.loc[near, "reason"] = "near_duplicate"
         frame.loc[near, "detail"] = f"within {bits} bits of a {' or '.join(references)} image"
         frame.loc[near, ["split", "relationship_id"]] = ""
+        if len(near) == len(mine):
+            raise UserError(
+                f"every {held} image nearly repeats a {' or '.join(references)} image: lower "
+                f"split.near_duplicate_bits = {bits}, or mine more images"
+            )
 
 
 def _hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    return np.frombuffer(b"".join(frame["hash"]), dtype=np.uint64).reshape(len(frame), -1)
+    return np.frombuffer(b"".join(frame["hash"]), dtype=np.uint64).reshape(len(frame), 4)
 
 
 def nearest_distances(
@@ -179,9 +205,7 @@ def _leaks(
         images[str(name)] = set(group["image_id"])
     sources = set(frame.loc[frame["split"] == TRAIN, "source"])
     checks = leak_checks(triples, split, images, sources, config.unseen_source)
-    checks.append(
-        LeakCheck("held-out image nearly repeats a training image", _near(frame, config))
-    )
+    checks.append(LeakCheck("held-out image nearly repeats a training image", _near(frame, config)))
     broken = [check.name for check in checks if check.violations]
     if broken:
         raise UserError(f"the split leaks: {'; '.join(broken)}")
@@ -190,9 +214,7 @@ def _leaks(
 
 def _near(frame: pd.DataFrame, config: SplitConfig) -> int:
     train = _hashes(frame[frame["split"] == TRAIN])
-    held = _hashes(frame[frame["split"].isin([VALIDATION, TEST])])
-    if not len(train) or not len(held):
-        return 0
+    held = _hashes(frame[frame["split"].isin([VALIDATION, TEST, UNSEEN_SOURCE])])
     return int((nearest_distances(held, train) <= config.near_duplicate_bits).sum())
 
 
@@ -226,16 +248,19 @@ def _relationship_table(
             "relationship_id": key,
             **triples[key]._asdict(),
             "split": split[key],
-            "images": int(count.images),
-            "sources": int(count.sources),
+            "images": images,
+            "sources": sources,
         }
-        for key, count in zip(counts.index, counts.itertuples(index=False), strict=True)
+        for key, images, sources in zip(
+            counts.index, counts["images"].tolist(), counts["sources"].tolist(), strict=True
+        )
     ]
     return pa.Table.from_pylist(rows, RELATIONSHIPS.arrow)
 
 
 def _statistics(frame: pd.DataFrame, split: Mapping[str, str]) -> dict[str, int]:
-    named = _count("relationships", split.values())
+    shown = set(frame.loc[frame["split"] != "", "relationship_id"])
+    named = _count("relationships", (split[key] for key in shown))
     images = _count("images", frame.loc[frame["split"] != "", "split"])
     dropped = _count("dropped", frame.loc[frame["reason"] != "", "reason"])
     return named | images | dropped

@@ -15,7 +15,8 @@ from torch import nn
 from mmkrl.errors import UserError
 
 FORMAT_VERSION = 1
-_MODEL, _BEST, _OPTIMIZER, _STATE = "model", "best", "optimizer.pt", "state.json"
+STATE, BEST = "state.json", "best.safetensors"
+_MODEL, _OPTIMIZER = "model.safetensors", "optimizer.pt"
 
 
 @dataclass
@@ -49,14 +50,14 @@ def save(
     best: dict[str, torch.Tensor],
 ) -> None:
     """Write a checkpoint into an existing folder; the state file comes last."""
-    save_file(_contiguous(module.state_dict()), folder / f"{_MODEL}.safetensors")
-    save_file(_contiguous(best), folder / f"{_BEST}.safetensors")
+    save_file(_contiguous(module.state_dict()), folder / _MODEL)
+    save_file(_contiguous(best), folder / BEST)
     if optimizer is not None:
         torch.save(optimizer.state_dict(), folder / _OPTIMIZER)
     text = json.dumps({"format_version": FORMAT_VERSION, **asdict(state)})
-    temporary = folder / f".tmp-{_STATE}"
+    temporary = folder / f".tmp-{STATE}"
     temporary.write_text(text)
-    os.replace(temporary, folder / _STATE)
+    os.replace(temporary, folder / STATE)
 
 
 def load(
@@ -76,7 +77,7 @@ def load(
         UserError: another format, another schedule or seed, or weights of another shape (another
             configuration).
     """
-    raw = json.loads((folder / _STATE).read_text())
+    raw = json.loads((folder / STATE).read_text())
     version = raw.pop("format_version", None)
     if version != FORMAT_VERSION:
         raise UserError(
@@ -90,13 +91,13 @@ def load(
             "train into another folder"
         )
     try:
-        module.load_state_dict(load_file(folder / f"{_MODEL}.safetensors"))
+        module.load_state_dict(load_file(folder / _MODEL))
     except RuntimeError as error:
         raise UserError(
             f"{folder}: these weights belong to another configuration; restore it, or train into "
             "another folder"
         ) from error
-    return state, load_file(folder / f"{_BEST}.safetensors")
+    return state, load_file(folder / BEST)
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:

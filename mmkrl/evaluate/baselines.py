@@ -1,0 +1,160 @@
+"""What a method must beat: chance, no learning, and a linear map.
+
+Each gives a :class:`~mmkrl.evaluate.zero_shot.Space` over the same features and split. Anything
+chosen is chosen on validation relationships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkrl.data.knowledge import Knowledge
+from mmkrl.data.splits import TRAIN, VALIDATION
+from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.ranking import retrieval_metrics
+from mmkrl.evaluate.relevance import SameLabel
+from mmkrl.evaluate.zero_shot import Space
+
+_CHUNK = 4096  # images held in memory at a time
+_RANDOM_DIMENSION = 64
+
+
+def random_space(knowledge: Knowledge, config: EvaluateConfig) -> Space:
+    """Random unit vectors: the level of chance."""
+    generator = torch.Generator().manual_seed(config.seed)
+    relationships, images = len(knowledge.relationships.ids), len(knowledge.images.ids)
+    text_RD = torch.randn(relationships, _RANDOM_DIMENSION, generator=generator)
+    image_ND = torch.randn(images, _RANDOM_DIMENSION, generator=generator)
+    return Space(F.normalize(text_RD, dim=1), F.normalize(image_ND, dim=1))
+
+
+def word_mean_space(knowledge: Knowledge, config: EvaluateConfig) -> Space:  # noqa: ARG001 - a baseline's signature
+    """Mean word vectors, nothing learned: an image gets the vector of its nearest training image.
+
+    The nearest neighbour (cosine of features) stands where ConSE (Norouzi et al., ICLR 2014) puts
+    a classifier's word.
+    """
+    text_RD = centred_texts(knowledge, slots=False)
+    images = knowledge.images
+    train = images.index(TRAIN)
+    reference_MF = F.normalize(images.features(train), dim=1)
+    label_N = torch.cat([
+        torch.from_numpy(images.label_N[train])[
+            (F.normalize(feature_BF, dim=1) @ reference_MF.T).argmax(dim=1)
+        ]
+        for feature_BF in _feature_chunks(knowledge)
+    ])
+    return Space(text_RD, text_RD[label_N])
+
+
+def ridge_mean_space(knowledge: Knowledge, config: EvaluateConfig) -> Space:
+    """Ridge regression from image features to the mean word vector of the relationship."""
+    return _ridge(knowledge, centred_texts(knowledge, slots=False), config.ridge_strengths)
+
+
+def ridge_slots_space(knowledge: Knowledge, config: EvaluateConfig) -> Space:
+    """Ridge regression to the word vectors of subject, predicate and object, side by side.
+
+    Like DeViSE (Frome et al., NIPS 2013) with a squared loss, and with the order of the slots kept.
+    """
+    return _ridge(knowledge, centred_texts(knowledge, slots=True), config.ridge_strengths)
+
+
+BASELINES: dict[str, Callable[[Knowledge, EvaluateConfig], Space]] = {
+    "random": random_space,
+    "word mean": word_mean_space,
+    "ridge to word mean": ridge_mean_space,
+    "ridge to word slots": ridge_slots_space,
+}
+
+
+def centred_texts(knowledge: Knowledge, *, slots: bool) -> Tensor:
+    """Word vectors of relationships, centred on training relationships, unit length.
+
+    Centring helps these baselines greatly (mean word vectors lie in a narrow cone), so they get it.
+
+    Args:
+        knowledge: Relationships with word vectors.
+        slots: Side by side (R, 3W) instead of their mean (R, W).
+    """
+    word_R3W = knowledge.relationships.word_R3W
+    text_RD = word_R3W.flatten(start_dim=1) if slots else word_R3W.mean(dim=1)
+    train = torch.from_numpy(knowledge.relationships.index(TRAIN))
+    return F.normalize(text_RD - text_RD[train].mean(dim=0), dim=1)
+
+
+def ridge_images(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[float]) -> Tensor:
+    """Image vectors by ridge regression to given text vectors, shape (N, D).
+
+    Args:
+        knowledge: Images with features.
+        text_RD: Unit vector of each relationship.
+        strengths: Penalties to try; the one with the best validation text-to-image mAP is used.
+    """
+    mean_F, deviation_F, gram_FF, moment_FD = _normal_equations(knowledge, text_RD)
+    eigenvalue_F, basis_FF = torch.linalg.eigh(gram_FF)
+    projected_FD = basis_FF.T @ moment_FD
+    best, best_map = torch.empty(0), -1.0
+    for strength in strengths:
+        weight_FD = basis_FF @ (projected_FD / (eigenvalue_F.clamp(min=0) + strength)[:, None])
+        image_ND = torch.cat([
+            F.normalize(((feature_BF - mean_F) / deviation_F) @ weight_FD.float(), dim=1)
+            for feature_BF in _feature_chunks(knowledge)
+        ])
+        value = _validation_map(knowledge, text_RD, image_ND)
+        if value > best_map:
+            best, best_map = image_ND, value
+    return best
+
+
+def _ridge(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[float]) -> Space:
+    return Space(text_RD, ridge_images(knowledge, text_RD, strengths))
+
+
+def _normal_equations(knowledge: Knowledge, text_RD: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and deviation of the training features, and X'X and X'Y of the standardised ones."""
+    images = knowledge.images
+    train = images.index(TRAIN)
+    total, squares = torch.zeros(()).double(), torch.zeros(()).double()
+    for part in _parts(train):
+        feature_BF = images.features(part).double()
+        total, squares = total + feature_BF.sum(0), squares + feature_BF.square().sum(0)
+    mean_F = total / len(train)
+    deviation_F = (squares / len(train) - mean_F.square()).clamp(min=0).sqrt()
+    deviation_F = deviation_F.clamp(min=float(0.1 * deviation_F.mean()))
+    gram_FF = torch.zeros(len(mean_F), len(mean_F)).double()
+    moment_FD = torch.zeros(len(mean_F), text_RD.shape[1]).double()
+    for part in _parts(train):
+        standard_BF = (images.features(part).double() - mean_F) / deviation_F
+        gram_FF += standard_BF.T @ standard_BF
+        moment_FD += standard_BF.T @ text_RD[torch.from_numpy(images.label_N[part])].double()
+    return mean_F.float(), deviation_F.float(), gram_FF, moment_FD
+
+
+def _validation_map(knowledge: Knowledge, text_RD: Tensor, image_ND: Tensor) -> float:
+    index = knowledge.images.index(VALIDATION)
+    label_N = torch.from_numpy(knowledge.images.label_N[index])
+    label_R = label_N.unique()
+    metrics = retrieval_metrics(
+        text_RD[label_R],
+        image_ND[torch.from_numpy(index)],
+        relevance=SameLabel(label_R, label_N),
+        cutoffs=(1,),
+    )
+    return float(metrics.average_precision.mean())
+
+
+def _feature_chunks(knowledge: Knowledge) -> Iterator[Tensor]:
+    """The features of all images, a chunk at a time."""
+    for part in _parts(np.arange(len(knowledge.images.ids))):
+        yield knowledge.images.features(part)
+
+
+def _parts(index: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    return np.array_split(index, max(1, -(-len(index) // _CHUNK)))

@@ -1,0 +1,1 @@
+"""The learned space as something one can ask."""

@@ -1,0 +1,1 @@
+"""Plots and pages for people: loss curves and picture galleries."""
