@@ -9,6 +9,7 @@ import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +170,7 @@ def map_features(extracted: Dataset, cache: Path) -> tuple[list[str], npt.NDArra
 def _write_mapped(extracted: Dataset, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex}.npy")
-    target: npt.NDArray[np.float16] | None = None
+    target: np.memmap[Any, np.dtype[np.float16]] | None = None
     start = 0
     try:
         for part in extracted.iterate("features", ["vector"]):
