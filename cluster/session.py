@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import ray
 from pydantic import Field
 from ray.data import DataContext
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from mmkrl.config import Section
 from mmkrl.errors import UserError
@@ -31,6 +32,14 @@ class RayConfig(Section):
     actors that hold them all would leave none for reading and writing."""
     object_store_mb: int = Field(default=512, ge=100)
     """Shared memory of an embedded Ray, in MiB."""
+    cluster_cpus: int | None = Field(default=None, ge=1)
+    """CPUs that a cluster must have free before the work starts. Jobs size themselves by the nodes
+    that are there, so a cluster that scales from nothing needs this to start nodes first."""
+    cluster_gpus: int | None = Field(default=None, ge=1)
+    """GPUs that a cluster must have free before the work starts; without any there, extraction
+    and training use CPUs."""
+    cluster_wait_s: int = Field(default=1200, ge=1)
+    """How long to wait for them, in seconds."""
 
 
 def _logical_cpus(config: RayConfig) -> int:
@@ -40,7 +49,7 @@ def _logical_cpus(config: RayConfig) -> int:
 
 def cores() -> int:
     """Physical cores to plan for: the cluster's logical CPUs, or this machine's if embedded."""
-    if len(ray.nodes()) == 1:
+    if sum(node["Alive"] for node in ray.nodes()) == 1:
         return os.cpu_count() or 1
     return int(ray.cluster_resources().get("CPU", 1))
 
@@ -55,7 +64,7 @@ def session(config: RayConfig) -> Iterator[None]:
     """A connection to Ray: the cluster that runs this job, the one named, or an embedded one.
 
     Raises:
-        UserError: the named cluster cannot be reached.
+        UserError: the cluster cannot be reached, or has not the nodes asked for.
     """
     if ray.is_initialized():
         yield
@@ -76,6 +85,8 @@ def session(config: RayConfig) -> Iterator[None]:
         )
     _tune_data()
     try:
+        if address:
+            _wait_for_nodes(config)
         yield
     finally:
         ray.shutdown()
@@ -95,6 +106,29 @@ def _join(address: str, runtime: dict[str, dict[str, str]]) -> None:
             f"ray.address {address!r}: cannot join this cluster: {reason}. Check that the head is "
             "up and that RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH are those of the cluster"
         ) from error
+
+
+def _wait_for_nodes(config: RayConfig) -> None:
+    """Have an autoscaled cluster start its nodes, which then wait idle for the work.
+
+    The request is a placement group, so that it ends with this job, even if the job is killed.
+    """
+    wanted = {"CPU": config.cluster_cpus or 0, "GPU": config.cluster_gpus or 0}
+    bundles = [{kind: 1.0} for kind, count in wanted.items() for _ in range(count)]
+    if not bundles:
+        return
+    logger.info("waiting for %(CPU)d CPUs and %(GPU)d GPUs", wanted)
+    group = placement_group(bundles)
+    try:
+        if not group.wait(config.cluster_wait_s):
+            there = ray.cluster_resources()
+            raise UserError(
+                f"ray.cluster_cpus = {wanted['CPU']}, ray.cluster_gpus = {wanted['GPU']}: not free "
+                f"after {config.cluster_wait_s} s; the cluster has {there.get('CPU', 0):.0f} CPUs "
+                f"and {there.get('GPU', 0):.0f} GPUs in all. Ask for less, or raise its max_workers"
+            )
+    finally:
+        remove_placement_group(group)
 
 
 def _tune_data() -> None:

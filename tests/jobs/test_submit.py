@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,26 @@ def ingested(head: Head, settings: list[str]) -> Submission:
     return head.submit("ingest", "python", "-m", "jobs.ingest", *settings)
 
 
+@pytest.fixture(scope="module")
+def later(head: Head, settings: list[str], ingested: Submission) -> dict[str, Submission]:
+    """What is submitted after it, all at once: several jobs share a cluster."""
+    entrypoints = {
+        "mine": ["jobs.mine", *settings, "--set", "ray.cluster_cpus=8"],
+        "again": ["jobs.ingest", *settings],
+        "wrong": ["jobs.ingest", *settings, "--set", "ingest.sorces=1"],
+        "wait": [
+            *("jobs.ingest", *settings),
+            *("--set", "ray.cluster_gpus=1", "--set", "ray.cluster_wait_s=1"),
+        ],
+    }
+    with ThreadPoolExecutor() as pool:
+        running = {
+            name: pool.submit(head.submit, name, "python", "-m", *arguments)
+            for name, arguments in entrypoints.items()
+        }
+        return {name: submission.result() for name, submission in running.items()}
+
+
 def _without_ray() -> dict[str, str]:
     """This environment without Ray's settings, with this Python first."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -194,40 +215,34 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-class TestIngestAndMine:
-    def test_ingest_is_done(self, ingested):
-        _check_done(ingested, "ingest")
-
-    def test_mine_finds_what_ingest_made(self, head, settings, ingested):
-        mined = head.submit("mine", "python", "-m", "jobs.mine", *settings)
-        assert mined.exit_status == 0, mined.logs
-        assert mined.status == "SUCCEEDED"
-        assert mined.result["job"] == "mine"
-        assert mined.result["status"] == "done"
-        assert (Path(mined.result["output"]) / "manifest.json").is_file()
-
-    def test_the_same_ingest_again_is_skipped(self, head, settings, ingested):
-        again = head.submit("again", "python", "-m", "jobs.ingest", *settings)
-        assert again.exit_status == 0, again.logs
-        assert again.result == ingested.result | {
-            "status": "skipped",
-            "seconds": again.result["seconds"],
-        }
-
-
-def _check_done(submission: Submission, job: str) -> None:
-    assert submission.exit_status == 0, submission.logs
-    assert submission.status == "SUCCEEDED"
-    result = submission.result
-    assert (result["job"], result["status"]) == (job, "done")
+def test_ingest_is_done(ingested):
+    assert ingested.exit_status == 0, ingested.logs
+    assert ingested.status == "SUCCEEDED"
+    result = ingested.result
+    assert (result["job"], result["status"]) == ("ingest", "done")
     assert result["rows_in"] == result["rows_out"] + result["dead_letters"] > 0
     assert (Path(result["output"]) / "manifest.json").is_file()
 
 
-def test_an_unknown_key_fails_with_one_line(head, settings):
-    wrong = head.submit(
-        "wrong", "python", "-m", "jobs.ingest", *settings, "--set", "ingest.sorces=1"
-    )
+def test_mine_waits_for_its_nodes_and_finds_what_ingest_made(later):
+    mined = later["mine"]
+    assert mined.exit_status == 0, mined.logs
+    assert mined.status == "SUCCEEDED"
+    result = mined.result
+    assert (result["job"], result["status"]) == ("mine", "done")
+    assert result["rows_in"] == result["rows_out"] + result["dead_letters"] > 0
+    assert (Path(result["output"]) / "manifest.json").is_file()
+
+
+def test_the_same_ingest_again_is_skipped(ingested, later):
+    again = later["again"]
+    assert again.exit_status == 0, again.logs
+    changed = {"status": "skipped", "seconds": again.result["seconds"]}
+    assert again.result == ingested.result | changed
+
+
+def test_an_unknown_key_fails_with_one_line(later):
+    wrong = later["wrong"]
     assert wrong.exit_status != 0
     assert wrong.status == "FAILED"
     assert [line for line in wrong.logs if line.startswith("error:")] == [
@@ -236,6 +251,15 @@ def test_an_unknown_key_fails_with_one_line(head, settings):
     ]
     assert not any("Traceback" in line for line in wrong.logs)
     assert wrong.result["status"] == "failed"
+
+
+def test_nodes_that_never_come_fail_with_one_line(later):
+    waited = later["wait"]
+    assert waited.status == "FAILED"
+    assert waited.result["error"] == (
+        "ray.cluster_cpus = 0, ray.cluster_gpus = 1: not free after 1 s; the cluster has 8 CPUs "
+        "and 0 GPUs in all. Ask for less, or raise its max_workers"
+    )
 
 
 def test_without_the_token_nothing_is_accepted(head, tmp_path):
