@@ -17,13 +17,16 @@ _SETTINGS = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_maximum_startup_concurrency": "8",  # else Ray warns of many small workers
 }
 
 
 def _configure() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    has_token = "RAY_AUTH_TOKEN_PATH" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
+    has_token = (
+        "RAY_AUTH_TOKEN_PATH" in os.environ or Path("~/.ray/auth_token").expanduser().exists()
+    )
     if not has_token:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 

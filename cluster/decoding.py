@@ -42,6 +42,7 @@ class DecodePiece:
         self._config = config
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """One row in (unit, piece), one row out (pixels and what is known of them)."""
         started = time.perf_counter()
         piece: CorpusPiece = pickle.loads(row["piece"])  # noqa: S301 - our own bytes
         table = piece.corpus.read(piece.entry, ["image_id", "uri", "image"])

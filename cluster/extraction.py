@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
-import mmkrl.torch_setup as torch_setup
 from cluster.decoding import DecodePiece, plan_pieces
 from cluster.session import cores, gpus
 from cluster.units import collect, pending_pieces
+from mmkrl import torch_setup
 from mmkrl.data.dataset import Dataset, finished_units, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.features.config import ExtractConfig
@@ -50,7 +50,7 @@ def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[
             DecodePiece(config), num_cpus=_DECODE_CPUS, compute=TaskPoolStrategy(size=cores())
         )
         records = decoded.map(
-            _Infer,
+            _Infer,  # type: ignore[arg-type] # Ray makes one an actor
             fn_constructor_args=(location, config),
             compute=ActorPoolStrategy(
                 size=min(_workers(config), len(pieces) - len(done)),

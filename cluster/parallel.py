@@ -26,7 +26,7 @@ def parallel(
     Returns:
         Results by name, in the order of ``calls``.
     """
-    task = ray.remote(num_cpus=ray.cluster_resources().get("CPU", 1) / cores())(_call)
+    task: Any = ray.remote(num_cpus=ray.cluster_resources().get("CPU", 1) / cores())(_call)
     shared = ray.put(work)
     waiting = {task.remote(shared, arguments): name for name, arguments in calls.items()}
     results: dict[str, Result] = {}

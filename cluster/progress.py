@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -10,7 +11,7 @@ _LOG_INTERVAL_S = 10.0  # between lines where nobody watches a terminal
 _TERMINAL_INTERVAL_S = 0.2
 
 
-def progress(total: int, label: str, unit: str) -> tqdm:
+def progress(total: int, label: str, unit: str) -> tqdm[NoReturn]:
     """A progress display.
 
     Args:

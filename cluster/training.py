@@ -14,7 +14,6 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
-from ray.actor import ActorHandle
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
 from cluster.progress import progress
@@ -56,7 +55,7 @@ class Resources:
 class RayContext:
     """The training loop's surroundings inside a Ray Train worker."""
 
-    def __init__(self, name: str, journal: ActorHandle) -> None:
+    def __init__(self, name: str, journal: Any) -> None:
         self._name = name
         self._journal = journal
         self._context = ray.train.get_context()
@@ -91,7 +90,6 @@ class RayContext:
         self._journal.add.remote(self._name, list(measurements))
 
 
-@ray.remote(num_cpus=0)
 class Journal:
     """Collects measurements of all runs until the driver takes them."""
 
@@ -130,7 +128,7 @@ def train_members(
     Raises:
         UserError: a run failed for good.
     """
-    journal = Journal.remote()
+    journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     limit = resources.concurrent_runs or _fitting(resources)
     waiting = list(members)
     running: dict[Any, str] = {}
@@ -158,7 +156,7 @@ def _run_member(
     member: Member,
     work: Callable[[Run, TrainContext], None],
     resources: Resources,
-    journal: ActorHandle,
+    journal: Any,
 ) -> Location:
     """Drive one Ray Train run; the same name and folder make it resume."""
 

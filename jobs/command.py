@@ -60,9 +60,7 @@ def command(job: str, run: Run, description: str) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @app.command(help=description)
-    def main(
-        config: ConfigOption, overrides: SetOption = None, force: ForceOption = False
-    ) -> None:
+    def main(config: ConfigOption, overrides: SetOption = None, force: ForceOption = False) -> None:
         raise SystemExit(execute(job, run, config, overrides or [], force=force))
 
     return app

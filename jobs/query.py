@@ -6,10 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import ray
 import rich
 from rich.table import Table
 
+from cluster.parallel import parallel
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig, QueryConfig
 from jobs.steps import finished
@@ -29,7 +29,9 @@ def run(config: PipelineConfig, force: bool) -> Outcome:  # noqa: ARG001 - a que
     query = config.query
     if (query.text is None) == (query.image is None):
         raise UsageError("give either query.text or query.image, such as --set query.text='a cat'")
-    question, answers = ray.get(_answer.remote(finished(config, "train"), query))
+    question, answers = parallel(
+        answer, {"query": (finished(config, "train"), query)}, label="query"
+    )["query"]
     _show(question, answers)
     names = [answer.name for answer in answers]
     found = pictures(finished(config, "ingest"), names) if query.text else {}
@@ -45,8 +47,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:  # noqa: ARG001 - a que
     )
 
 
-@ray.remote
-def _answer(trained: Dataset, query: QueryConfig) -> tuple[str, list[Answer]]:
+def answer(trained: Dataset, query: QueryConfig) -> tuple[str, list[Answer]]:
     """Load the space on a worker and ask it."""
     with tempfile.TemporaryDirectory() as folder:
         for entry in trained.manifest.files:
@@ -73,11 +74,13 @@ def _show(question: str, answers: list[Answer]) -> None:
     rich.print(table, file=sys.stderr)
 
 
-def _page(
-    question: str, answers: list[Answer], found: dict[str, bytes], query: QueryConfig
-) -> str:
+def _page(question: str, answers: list[Answer], found: dict[str, bytes], query: QueryConfig) -> str:
     cards = [Picture(found.get(a.name, b""), f"{a.name} ({a.score:.3f})") for a in answers]
-    asked = [Shelf("asked", [Picture(locate(query.image).read_bytes(), query.image)])] if query.image else []
+    asked = (
+        [Shelf("asked", [Picture(locate(query.image).read_bytes(), query.image)])]
+        if query.image
+        else []
+    )
     return gallery("Query", question, [*asked, Shelf("found", cards)])
 
 

@@ -117,13 +117,16 @@ def _newest(folder: Location, key: str) -> int:
 @functools.cache
 def code_commit() -> str:
     """The commit of the code that runs, with ``+changes`` if the tree differs from it."""
-    root = Path(__file__).parent
-    git = ["git", "-C", str(root)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)  # noqa: S603
-        if commit.returncode:
-            return ""
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True)  # noqa: S603
+        commit = _git("rev-parse", "HEAD")
+        changed = _git("diff", "--quiet", "HEAD")
     except FileNotFoundError:
         return ""
+    if commit.returncode:
+        return ""
     return commit.stdout.strip() + ("+changes" if changed.returncode else "")
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

@@ -44,12 +44,14 @@ def word_mean_space(knowledge: Knowledge, config: EvaluateConfig) -> Space:  # n
     images = knowledge.images
     train = images.index(TRAIN)
     reference_MF = F.normalize(images.features(train), dim=1)
-    label_N = torch.cat([
-        torch.from_numpy(images.label_N[train])[
-            (F.normalize(feature_BF, dim=1) @ reference_MF.T).argmax(dim=1)
+    label_N = torch.cat(
+        [
+            torch.from_numpy(images.label_N[train])[
+                (F.normalize(feature_BF, dim=1) @ reference_MF.T).argmax(dim=1)
+            ]
+            for feature_BF in _feature_chunks(knowledge)
         ]
-        for feature_BF in _feature_chunks(knowledge)
-    ])
+    )
     return Space(text_RD, text_RD[label_N])
 
 
@@ -103,10 +105,12 @@ def ridge_images(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[floa
     best, best_map = torch.empty(0), -1.0
     for strength in strengths:
         weight_FD = basis_FF @ (projected_FD / (eigenvalue_F.clamp(min=0) + strength)[:, None])
-        image_ND = torch.cat([
-            F.normalize(((feature_BF - mean_F) / deviation_F) @ weight_FD.float(), dim=1)
-            for feature_BF in _feature_chunks(knowledge)
-        ])
+        image_ND = torch.cat(
+            [
+                F.normalize(((feature_BF - mean_F) / deviation_F) @ weight_FD.float(), dim=1)
+                for feature_BF in _feature_chunks(knowledge)
+            ]
+        )
         value = _validation_map(knowledge, text_RD, image_ND)
         if value > best_map:
             best, best_map = image_ND, value
@@ -117,7 +121,9 @@ def _ridge(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[float]) ->
     return Space(text_RD, ridge_images(knowledge, text_RD, strengths))
 
 
-def _normal_equations(knowledge: Knowledge, text_RD: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _normal_equations(
+    knowledge: Knowledge, text_RD: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and deviation of the training features, and X'X and X'Y of the standardised ones."""
     images = knowledge.images
     train = images.index(TRAIN)

@@ -76,14 +76,13 @@ def from_json(values: Mapping[str, Any]) -> dict[str, dict[str, TaskScores]]:
 
 
 def _task_from_json(task: str, values: Mapping[str, Any]) -> TaskScores:
-    metrics = {
-        name: Interval(**{
-            key: _not_a_number(each) if key in ("mean", "low", "high") else each
-            for key, each in interval.items()
-        })
-        for name, interval in values["metrics"].items()
-    }
+    metrics = {name: _interval_from_json(each) for name, each in values["metrics"].items()}
     return TaskScores(**{**values, "task": task, "metrics": metrics})
+
+
+def _interval_from_json(values: Mapping[str, Any]) -> Interval:
+    bounds = {name: _not_a_number(values[name]) for name in ("mean", "low", "high")}
+    return Interval(**{**values, **bounds, "seed_values": tuple(values["seed_values"])})
 
 
 def _not_a_number(value: float | None) -> float:

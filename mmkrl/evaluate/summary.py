@@ -13,7 +13,12 @@ from mmkrl.evaluate.report import TaskScores
 from mmkrl.evaluate.zero_shot import TaskValues
 
 _MEDIAN = "median rank"
-_HEADLINES = {"text-image": "mAP", "image-text": "mAP", "image-image": "mAP", "recognition": "top-1"}
+_HEADLINES = {
+    "text-image": "mAP",
+    "image-text": "mAP",
+    "image-image": "mAP",
+    "recognition": "top-1",
+}
 
 
 def summarise(
@@ -43,7 +48,9 @@ def headline(results: Mapping[str, Mapping[str, TaskScores]]) -> dict[str, float
     }
     for method, tasks in results.items():
         if "generalised, seen" in tasks:
-            seen, unseen = (tasks[f"generalised, {s}"].metrics["top-1"].mean for s in ("seen", "unseen"))
+            seen, unseen = (
+                tasks[f"generalised, {s}"].metrics["top-1"].mean for s in ("seen", "unseen")
+            )
             numbers[f"{method}/generalised/harmonic top-1"] = harmonic_mean(seen, unseen)
     return {name.replace(" ", "_").replace(",", ""): value for name, value in numbers.items()}
 

@@ -155,9 +155,7 @@ def _text_text(knowledge: Knowledge, space: Space, pool: _Pool) -> TaskValues:
 
 def _recognition(space: Space, pool: _Pool, candidate_C: Tensor, among: str) -> TaskValues:
     target_Q = torch.searchsorted(candidate_C, pool.label_N)
-    hits = recognition(
-        space.image_ND[pool.image_N], space.text_RD[candidate_C], target_Q=target_Q
-    )
+    hits = recognition(space.image_ND[pool.image_N], space.text_RD[candidate_C], target_Q=target_Q)
     values = {f"top-{k}": hit for k, hit in hits.hit_at.items()}
     return TaskValues(
         values,

@@ -48,7 +48,7 @@ class _EfficientNetLite(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         """Features of shape (B, 1280)."""
-        feature_BCHW: Tensor = self.network.extract_features(image_BCHW)
+        feature_BCHW: Tensor = self.network.extract_features(image_BCHW)  # type: ignore[operator]
         return feature_BCHW.mean(dim=(2, 3))
 
 
@@ -106,7 +106,7 @@ def _state(path: str) -> dict[str, Tensor]:
 
 def _without_last_layer(network: nn.Module) -> nn.Module:
     """AlexNet and VGG: keep the classifier up to and including fc7 and its ReLU."""
-    network.classifier = nn.Sequential(*list(network.classifier.children())[:-1])  # type: ignore[operator, union-attr]
+    network.classifier = nn.Sequential(*list(network.classifier.children())[:-1])  # type: ignore[union-attr]
     return network
 
 

@@ -33,7 +33,7 @@ class Extractor:
         self.dimension = backbone.dimension
         self._batch_size = config.batch_size
         self._device = torch.device(device)
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean_C11 = torch.tensor(backbone.mean, device=self._device).view(3, 1, 1)
         self._deviation_C11 = torch.tensor(backbone.deviation, device=self._device).view(3, 1, 1)
 

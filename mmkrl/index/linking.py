@@ -1,7 +1,8 @@
 """Free text as a relationship: "woman firefighter" is (woman, as_role, fire engine).
 
-Every subject is tried with every predicate and object seen together; the triple whose words lie
-closest to the query's words wins. Ours, and deliberately simple: it needs word vectors alone.
+The text is cut in two at every place; the first piece is compared with every subject, the second
+with every (predicate, object) seen together, by cosine of mean word vectors, and the best cut
+wins. Ours, and deliberately simple: it needs word vectors alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from mmkrl.data.words import WordVectors, tokens
 from mmkrl.errors import UserError
 
 Triple = tuple[str, str, str]
+Scores = npt.NDArray[np.float32]
 _SEPARATOR = "|"
+_ARTICLES = frozenset(("a", "an", "the"))
 
 
 @dataclass(frozen=True)
@@ -38,43 +41,36 @@ class Linker:
             text: ``subject | predicate | object`` taken literally, or free text.
 
         Raises:
-            UserError: the text is malformed, or none of its words is known.
+            UserError: the text is malformed, or fewer than two of its words are known.
         """
         if _SEPARATOR in text:
             return _explicit(text)
-        if not set(tokens(text)) & self.words.index.keys():
+        known = [w for w in tokens(text) if w in self.words.index and w not in _ARTICLES]
+        if len(known) < 2:
             raise UserError(
-                f"query {text!r}: none of its words has a vector; use other words, or name the "
-                "parts as 'subject | predicate | object'"
+                f"query {text!r}: at least two known words are needed, for a subject and for what "
+                "is said of it; or name the parts as 'subject | predicate | object'"
             )
         subjects = sorted({subject for subject, _, _ in self.triples})
         ends = sorted({(predicate, end) for _, predicate, end in self.triples})
-        score_SE = self._scores(text, subjects, ends)
-        subject, end = np.unravel_index(int(score_SE.argmax()), score_SE.shape)
-        return (subjects[subject], *ends[end])
+        subject_SW = self._unit(subjects)
+        object_EW = self._unit([end for _, end in ends])
+        phrase_EW = self._unit([f"{predicate} {end}" for predicate, end in ends])
+        best = (-np.inf, 0, 0)
+        for cut in range(1, len(known)):
+            head_W, rest_W = self._unit([" ".join(known[:cut]), " ".join(known[cut:])])
+            subject_S = subject_SW @ head_W
+            end_E = np.maximum(object_EW @ rest_W, phrase_EW @ rest_W)
+            s, e = int(subject_S.argmax()), int(end_E.argmax())
+            best = max(best, (float(subject_S[s] + end_E[e]), s, e))
+        return (subjects[best[1]], *ends[best[2]])
 
-    def _scores(
-        self, text: str, subjects: list[str], ends: list[tuple[str, str]]
-    ) -> npt.NDArray[np.float32]:
-        """Cosine between the mean word of the query and of each subject and object together."""
-        query_W = _unit(self._sum(text)[0])
-        subject_SW, subject_S = self._sums(subjects)
-        object_EW, object_E = self._sums([end for _, end in ends])
-        dot_SE = (subject_SW @ query_W)[:, None] + (object_EW @ query_W)[None, :]
-        inner_SE = subject_SW @ object_EW.T
-        square_SE = subject_S[:, None] + object_E[None, :] + 2 * inner_SE
-        score: npt.NDArray[np.float32] = dot_SE / np.sqrt(np.maximum(square_SE, 1e-9))
-        return score
-
-    def _sums(
-        self, texts: list[str]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        vectors = np.stack([self._sum(text)[0] for text in texts])
-        return vectors, np.square(vectors).sum(axis=1)
-
-    def _sum(self, text: str) -> tuple[npt.NDArray[np.float32], int]:
-        known = sum(word in self.words.index for word in tokens(text))
-        return self.words.phrase(text) * known, known
+    def _unit(self, texts: list[str]) -> Scores:
+        """Unit mean word vectors; zeros where no word is known. Shape (len(texts), W)."""
+        vector_TW = np.stack([self.words.phrase(text) for text in texts])
+        norm_T1 = np.linalg.norm(vector_TW, axis=1, keepdims=True)
+        unit: Scores = vector_TW / np.maximum(norm_T1, 1e-9)
+        return unit
 
 
 def _explicit(text: str) -> Triple:
@@ -82,8 +78,3 @@ def _explicit(text: str) -> Triple:
     if len(parts) != 3 or not all(parts):
         raise UserError(f"query {text!r}: expected 'subject | predicate | object'")
     return parts[0], parts[1], parts[2]
-
-
-def _unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    unit: npt.NDArray[np.float32] = vector / max(float(np.linalg.norm(vector)), 1e-9)
-    return unit

@@ -42,16 +42,20 @@ def log_space(folder: Path, run_id: str, metadata_: dict[str, Any]) -> str:
 
     package = Path(mmkrl.__file__).parent
     signature = ModelSignature(
-        inputs=Schema([
-            ColSpec(DataType.string, "task"),
-            ColSpec(DataType.string, "text", required=False),
-            ColSpec(DataType.binary, "image", required=False),
-        ]),
-        outputs=Schema([
-            ColSpec(Array(DataType.double), "vector"),
-            ColSpec(Array(DataType.string), "names"),
-            ColSpec(Array(DataType.double), "scores"),
-        ]),
+        inputs=Schema(
+            [
+                ColSpec(DataType.string, "task"),
+                ColSpec(DataType.string, "text", required=False),
+                ColSpec(DataType.binary, "image", required=False),
+            ]
+        ),
+        outputs=Schema(
+            [
+                ColSpec(Array(DataType.double), "vector"),
+                ColSpec(Array(DataType.string), "names"),
+                ColSpec(Array(DataType.double), "scores"),
+            ]
+        ),
         params=ParamSchema([ParamSpec("count", DataType.long, 10)]),
     )
     info = mlflow.pyfunc.log_model(

@@ -10,11 +10,13 @@ One row of input is one question. ``task`` says which:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from torch import Tensor
 
 from mmkrl.errors import UserError
@@ -24,7 +26,7 @@ TASKS = ("embed_text", "embed_image", "retrieve", "recognise")
 _DEFAULT_COUNT = 10
 
 
-class SpaceModel(PythonModel):  # type: ignore[misc]
+class SpaceModel(PythonModel):
     """Answers questions with a :class:`~mmkrl.index.space.KnowledgeSpace`."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -55,17 +57,17 @@ class SpaceModel(PythonModel):  # type: ignore[misc]
         rows = [self._answer(row, count) for row in model_input.to_dict("records")]
         return pd.DataFrame(rows, columns=["vector", "names", "scores"])
 
-    def _answer(self, row: dict[str, Any], count: int) -> dict[str, list[Any]]:
+    def _answer(self, row: Mapping[Any, Any], count: int) -> dict[str, list[Any]]:
         task = row["task"]
         if task not in TASKS:
             raise UserError(f"task {task!r}: expected one of {', '.join(TASKS)}")
         column = "text" if task in ("embed_text", "retrieve") else "image"
         value = row.get(column)
-        if value is None or (isinstance(value, float) and value != value):
+        if value is None or (isinstance(value, float) and math.isnan(value)):
             raise UserError(f"task {task!r} needs the column {column!r}")
         if column == "text":
             vector_1D = self._space.embed_texts([value])
-            ask = self._space.retrieve
+            ask: Callable[[Tensor, int], list[list[Answer]]] = self._space.retrieve
         else:
             vector_1D = self._space.embed_images([bytes(value)])
             ask = self._space.recognise

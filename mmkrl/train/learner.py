@@ -56,7 +56,10 @@ class Batch:
 class Learner(Protocol):
     """A model, its data and its schedule."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What learns."""
+        ...
 
     def phases(self) -> list[Phase]:
         """The whole schedule."""

@@ -80,7 +80,7 @@ def fit(
                 reduced = mean_over_processes(torch.stack([*losses.values(), loss]).detach())
 
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 norm = nn.utils.clip_grad_norm_(_learning(learner.module), config.clip_norm)
                 _require_finite(reduced, norm, phase, state.step)
                 _set_rate(optimizer, phase, state.step, config.warmup)

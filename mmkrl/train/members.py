@@ -81,9 +81,7 @@ def restore(
     weights: dict[str, torch.Tensor], config: TrainConfig, knowledge: Knowledge, variant: str
 ) -> BCDNNLearner:
     """A learner with given weights, ready to embed."""
-    learner = BCDNNLearner(
-        knowledge, config.bcdnn, variant=variant, batch_size=config.batch_size
-    )
+    learner = BCDNNLearner(knowledge, config.bcdnn, variant=variant, batch_size=config.batch_size)
     learner.module.load_state_dict(weights)
     learner.module.eval()
     return learner
