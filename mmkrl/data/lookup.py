@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,16 +11,29 @@ import pyarrow.compute as pc
 from mmkrl.data.dataset import Dataset
 
 
-def pictures(corpus: Dataset, image_ids: Iterable[str]) -> dict[str, bytes]:
-    """The encoded bytes of some images, by id; ids that are not there are left out."""
+@dataclass(frozen=True)
+class Found:
+    """A picture of the corpus.
+
+    Attributes:
+        image: Its encoded bytes.
+        uri: Where it came from.
+        source: The web source it came from.
+    """
+
+    image: bytes
+    uri: str
+    source: str
+
+
+def pictures(corpus: Dataset, image_ids: Iterable[str]) -> dict[str, Found]:
+    """Some images, by id; ids that are not there are left out."""
     wanted = pa.array(sorted(set(image_ids)), pa.string())
-    found: dict[str, bytes] = {}
+    found: dict[str, Found] = {}
     for entry in corpus.files("images"):
         if len(found) == len(wanted):
             break
-        table = corpus.read(entry, ["image_id", "image"])
-        rows = table.filter(pc.is_in(table.column("image_id"), value_set=wanted))
-        found |= dict(
-            zip(rows.column("image_id").to_pylist(), rows.column("image").to_pylist(), strict=True)
-        )
+        table = corpus.read(entry, ["image_id", "image", "uri", "source"])
+        for row in table.filter(pc.is_in(table.column("image_id"), value_set=wanted)).to_pylist():
+            found.setdefault(row["image_id"], Found(row["image"], row["uri"], row["source"]))
     return found

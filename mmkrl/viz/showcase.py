@@ -7,7 +7,7 @@ import torch
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.knowledge import Knowledge
-from mmkrl.data.lookup import pictures
+from mmkrl.data.lookup import Found, pictures
 from mmkrl.data.splits import TEST
 from mmkrl.evaluate.zero_shot import Space
 from mmkrl.viz.gallery import Picture, Shelf, gallery
@@ -46,9 +46,10 @@ def showcase(knowledge: Knowledge, space: Space, corpus: Dataset, queries: int) 
     return gallery("Unseen relationships, recognised", _NOTE, shelves)
 
 
-def _picture(knowledge: Knowledge, data: dict[str, bytes], image: int, label: int) -> Picture:
+def _picture(knowledge: Knowledge, data: dict[str, Found], image: int, label: int) -> Picture:
     images = knowledge.images
     shown = knowledge.relationships.texts[images.label_N[image]]
     mark = "right" if images.label_N[image] == label else "wrong"
     caption = f"{' | '.join(shown)} ({images.source[image]})"
-    return Picture(data.get(images.ids[image], b""), caption, mark)
+    found = data.get(images.ids[image])
+    return Picture(found.image if found else b"", caption, mark)
