@@ -28,7 +28,7 @@ pytestmark = pytest.mark.ray
 _ROOT = Path(__file__).parents[2]
 _RAY = str(Path(sys.executable).with_name("ray"))
 _EXCLUDES = [".git/", ".venv/", "runs/", "mlruns/", "tests/", "docs/", "benchmarks/"]
-_START_TIMEOUT_S = 60
+_START_TIMEOUT_S = 120
 _JOB_TIMEOUT_S = 180
 
 
