@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmkrl.config import Section
+from mmkrl.data.digest import content_id
 from mmkrl.errors import UserError
 from mmkrl.storage import Entry, Location, locate
 
@@ -32,6 +33,8 @@ _PARQUET_COLUMNS = {
     "license": _TEXT_KINDS,
 }
 _CAPTIONS_FILE = "captions.jsonl"
+_PARQUET = ".parquet"
+_HASHED_BYTES = 1 << 30  # sources up to this size in all are identified by content
 _CAPTIONS_KEYS = {"file", "alt", "title", "keywords", "source", "license"}
 
 
@@ -108,16 +111,30 @@ def plan(sources: list[SourceConfig], *, unit_rows: int) -> list[ReadUnit]:
     return units
 
 
-def listing(sources: list[SourceConfig]) -> list[tuple[str, str, int, int]]:
-    """Name, size and modification time of every source file: the identity of the input.
+def listing(sources: list[SourceConfig]) -> list[tuple[str, int, str]]:
+    """Name, size and content of every source file: the identity of the input.
+
+    Up to 1 GiB in all, content is the file's hash, so the same files elsewhere or unpacked anew
+    are the same input. Above that it is the modification time.
 
     Raises:
         UserError: a source does not exist.
     """
-    return [
-        (source.path, entry.name, entry.size_bytes, entry.modified_ns)
+    files = [
+        (location / entry.name if entry.name else location, entry)
         for source in sources
-        for entry in _entries(locate(source.path))
+        for location in [locate(source.path)]
+        for entry in _entries(location)
+        if source.format == "folder" or not entry.name or entry.name.endswith(_PARQUET)
+    ]
+    hashed = sum(entry.size_bytes for _, entry in files) <= _HASHED_BYTES
+    return [
+        (
+            file.name,
+            entry.size_bytes,
+            content_id(file.read_bytes()) if hashed else str(entry.modified_ns),
+        )
+        for file, entry in files
     ]
 
 
@@ -139,7 +156,7 @@ def _plan_parquet(number: int, location: Location, _: int) -> Iterator[ReadUnit]
     files = [
         location / entry.name if entry.name else location
         for entry in _entries(location)
-        if not entry.name or entry.name.endswith(".parquet")
+        if not entry.name or entry.name.endswith(_PARQUET)
     ]
     if not files:
         raise UserError(f"ingest source {location}: no .parquet files in this folder")

@@ -172,14 +172,26 @@ def test_a_bad_caption_is_named_with_its_line(tmp_path, line, fault):
     assert told(files(tmp_path)).startswith(f"{tmp_path}/captions.jsonl line 2: {fault}")
 
 
-def test_the_listing_tells_a_changed_file_of_the_same_size(tmp_path):
+def test_the_listing_is_the_content_wherever_and_whenever_it_was_written(tmp_path):
+    for folder, uri in (("here", "a"), ("there", "a"), ("changed", "b")):
+        (tmp_path / folder).mkdir()
+        write_parquet(tmp_path / folder / "one.parquet", [row(uri=uri)])
+    os.utime(tmp_path / "there" / "one.parquet", ns=(1, 1))
+    (tmp_path / "there" / "README.md").write_text("not read, so not part of the input")
+    here, there, changed = (
+        listing([parquet(tmp_path / folder)]) for folder in ("here", "there", "changed")
+    )
+    assert here == there == listing([parquet(tmp_path / "here" / "one.parquet")])
+    assert changed != here
+
+
+def test_the_listing_of_large_sources_goes_by_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmkrl.data.readers._HASHED_BYTES", 0)
     path = tmp_path / "one.parquet"
     write_parquet(path, [row()])
-    before = listing([parquet(path)]), listing([parquet(tmp_path)])
+    before = listing([parquet(path)])
     os.utime(path, ns=(1, 1))
-    after = listing([parquet(path)]), listing([parquet(tmp_path)])
-    assert before[0] != after[0]
-    assert before[1] != after[1]
+    assert listing([parquet(path)]) != before
 
 
 def test_sources_in_s3(folder):

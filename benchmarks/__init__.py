@@ -1,0 +1,1 @@
+"""Speed, measured: each module prints one JSON line a case, ours beside peer and limit."""

@@ -1,0 +1,1 @@
+"""Search spaces for sweeps over the training configuration."""
