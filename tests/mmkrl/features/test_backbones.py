@@ -9,8 +9,7 @@ import torch
 import mmkrl.torch_setup  # noqa: F401 - must come before torchvision
 from mmkrl.errors import UserError
 from mmkrl.features.backbones import BACKBONES
-from mmkrl.features.config import BackboneName, ExtractConfig
-from mmkrl.features.extractor import Extractor
+from mmkrl.features.config import BackboneName
 
 DIMENSIONS = {"efficientnet_lite0": 1280, "alexnet": 4096, "vgg19": 4096, "resnet50": 2048}
 SMALLEST = {"vgg19": 32}  # pixels; the others take the 64 of the fixtures
@@ -58,7 +57,7 @@ def test_random_weights_are_the_same_in_every_worker_and_tell_pictures_apart(
     before = torch.random.get_rng_state()
     first = make_extractor(name, weights="random")(pixels)
     torch.manual_seed(99)
-    second = Extractor(ExtractConfig(backbone=name, weights="random", image_size=64))(pixels)
+    second = make_extractor(name, weights="random")(pixels)
     np.testing.assert_array_equal(first, second)
     assert np.isfinite(first).all()
     assert np.linalg.matrix_rank(first.astype(np.float32)) == len(pixels)
