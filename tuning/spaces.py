@@ -1,8 +1,8 @@
 """Search spaces translated from the ranges that stand beside configuration fields.
 
 A field that can be searched carries ``json_schema_extra={"search": [...]}``: two floats are the
-ends of a range (searched on a logarithmic scale when they are a factor of ten or more apart), anything
-else is a list of choices.
+ends of a range (searched on a logarithmic scale when they are a factor of ten or more apart),
+anything else is a list of choices.
 """
 
 from __future__ import annotations

@@ -1,0 +1,62 @@
+"""Keep a finished evaluation as docs/results/NAME.json, and render the pages made from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.command import ConfigOption, SetOption
+from jobs.config import PipelineConfig
+from jobs.evaluate import REPORT
+from jobs.steps import finished
+from mmkrl.config import load
+from mmkrl.errors import UserError
+from mmkrl.viz import results as render
+
+_DOCS = Path("docs")
+_README = Path("README.md")
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def main(
+    config: ConfigOption,
+    name: Annotated[str, typer.Option(help="Name of the results file.")],
+    overrides: SetOption = None,
+) -> None:
+    """Write the results file and the pages."""
+    try:
+        _write(config, name, overrides or [])
+    except UserError as error:
+        raise typer.BadParameter(str(error)) from None
+    files = sorted((_DOCS / "results").glob("*.json"))
+    pages = [json.loads(file.read_text()) for file in files]
+    (_DOCS / "results.md").write_text(render.page(pages))
+    _README.write_text(render.insert(_README.read_text(), render.headline(pages[0])))
+
+
+def _write(config: str, name: str, overrides: list[str]) -> None:
+    settings = load(config, overrides, PipelineConfig)
+    evaluated = finished(settings, "evaluate")
+    manifest = finished(settings, "train").manifest
+    result = {
+        "name": name,
+        "command": f"python -m jobs.pipeline --config {config}",
+        "key": evaluated.manifest.key,
+        "commit": manifest.commit,
+        "inputs": evaluated.manifest.inputs,
+        "seeds": list(settings.train.seeds),
+        "members": manifest.notes["members"],
+        "results": json.loads(evaluated.read_bytes(evaluated.file(REPORT))),
+    }
+    path = _DOCS / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,88 @@
+"""Published results as Markdown: generated from results files, never typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+HEADLINE = (
+    ("text-image", "mAP"),
+    ("image-text", "mAP"),
+    ("image-image", "mAP"),
+    ("recognition", "top-1"),
+    ("recognition", "top-5"),
+)
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """The short table of a results file: methods x headline numbers."""
+    methods = result["results"]
+    first = next(iter(methods.values()))["text-image"]
+    seeds = ", ".join(str(seed) for seed in result["seeds"])
+    return "\n".join(
+        [
+            f"Relationships never seen in training, {first['n_gallery']} images of "
+            f"{first['n_queries']} relationships; mean and 95 % interval, seeds {seeds}.",
+            "",
+            *_table("method", HEADLINE, methods),
+        ]
+    )
+
+
+def page(results: Sequence[Mapping[str, Any]]) -> str:
+    """All results files as one page."""
+    lines = ["# Results", "", "Generated from `docs/results/*.json` by `jobs.publish_results`.", ""]
+    for result in results:
+        lines += [f"## {result['name']}", "", f"`{result['command']}`", ""]
+        lines += [f"* {key}: `{result[key]}`" for key in ("key", "commit", "seeds")]
+        lines += [f"* {name}: `{digest}`" for name, digest in result["inputs"].items()]
+        for task, scores in _tasks(result["results"]).items():
+            lines += ["", f"### {task}", ""]
+            lines += [
+                f"{scores['n_queries']} queries ({scores['skipped']} skipped), gallery of "
+                f"{scores['n_gallery']}; right: {scores['definition']}.",
+                "",
+            ]
+            columns = [(task, metric) for metric in scores["metrics"]]
+            lines += _table("method", columns, result["results"])
+        lines.append("")
+    return "\n".join(lines)
+
+
+def insert(document: str, text: str) -> str:
+    """A document with the text between its result marks replaced."""
+    head, _, rest = document.partition(START)
+    _, _, tail = rest.partition(END)
+    return f"{head}{START}\n{text}\n{END}{tail}"
+
+
+def _tasks(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Every task with the scores of the first method that has it."""
+    tasks: dict[str, Any] = {}
+    for scores in methods.values():
+        for task, values in scores.items():
+            tasks.setdefault(task, values)
+    return tasks
+
+
+def _table(
+    corner: str, columns: Sequence[tuple[str, str]], methods: Mapping[str, Any]
+) -> list[str]:
+    several = len({task for task, _ in columns}) > 1
+    heads = [f"{task} {metric}" if several else metric for task, metric in columns]
+    lines = [f"| {' | '.join([corner, *heads])} |", "|---" * (len(columns) + 1) + "|"]
+    for method, tasks in methods.items():
+        cells = [_cell(tasks.get(task, {}).get("metrics", {}).get(m)) for task, m in columns]
+        lines.append(f"| {' | '.join([method, *cells])} |")
+    return lines
+
+
+def _cell(interval: Mapping[str, Any] | None) -> str:
+    if interval is None:
+        return ""
+    digits = 1 if interval["mean"] > 1.5 else 3
+    if interval["low"] is None:
+        return f"{interval['mean']:.{digits}f}"
+    low, high = f"{interval['low']:.{digits}f}", f"{interval['high']:.{digits}f}"
+    return f"{interval['mean']:.{digits}f} ({low} to {high})"

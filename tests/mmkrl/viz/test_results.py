@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mmkrl.viz.results import headline, insert, page
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted((ROOT / "docs/results").glob("*.json"))
+
+
+def interval(mean, low=None):
+    return {"mean": mean, "low": low, "high": low, "seed_values": []}
+
+
+def scores(**metrics):
+    return {
+        "definition": "same",
+        "n_queries": 2,
+        "n_gallery": 3,
+        "skipped": 1,
+        "metrics": metrics,
+    }
+
+
+def test_methods_without_a_number_leave_its_cell_empty():
+    tasks = {"text-image": scores(mAP=interval(0.5, 0.25))}
+    result = {"seeds": [0, 1], "results": {"ours": tasks, "other": {}}}
+    table = headline(result)
+    assert "3 images of 2 relationships" in table
+    assert "| ours | 0.500 (0.250 to 0.250) |  |  |  |  |" in table
+    assert "| other |  |  |  |  |  |" in table
+
+
+def test_only_the_text_between_the_marks_changes():
+    text = "before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n"
+    changed = insert(text, "new")
+    assert changed == text.replace("old", "new")
+    assert insert(changed, "new") == changed
+
+
+@pytest.mark.skipif(not FILES, reason="no results are published")
+def test_pages_are_those_of_the_results_files():
+    results = [json.loads(file.read_text()) for file in FILES]
+    assert (ROOT / "docs/results.md").read_text() == page(results)
+    readme = (ROOT / "README.md").read_text()
+    assert insert(readme, headline(results[0])) == readme
