@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,7 @@ import typer
 
 from cluster.session import session
 from jobs.config import PipelineConfig
-from mmkrl.config import load
+from mmkrl.config import Section, describe, load
 from mmkrl.errors import UsageError, UserError
 from mmkrl.storage import check_access, locate
 
@@ -59,11 +60,27 @@ def command(job: str, run: Run, description: str) -> typer.Typer:
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-    @app.command(help=description)
+    @app.command(help=description, epilog=_epilog(job))
     def main(config: ConfigOption, overrides: SetOption = None, force: ForceOption = False) -> None:
         raise SystemExit(execute(job, run, config, overrides or [], force=force))
 
     return app
+
+
+def _epilog(job: str) -> str:
+    """The keys of the job's section of the configuration, and an example."""
+    field = PipelineConfig.model_fields.get(job)
+    section = field.annotation if field else None
+    example = f"python -m jobs.{job} --config jobs/configs/demo.yaml"
+    paragraphs = [f"Example: {example}"]
+    if isinstance(section, type) and issubclass(section, Section):
+        paragraphs += [
+            f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
+            for key, default, meaning in describe(section, job)
+        ]
+    else:
+        paragraphs.append("Keys: see --help of each job.")
+    return "\n\n".join(paragraphs)
 
 
 def execute(job: str, run: Run, config: str, overrides: list[str], *, force: bool) -> int:

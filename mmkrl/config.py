@@ -64,6 +64,25 @@ def check(values: Mapping[str, Any], schema: type[Config]) -> Config:
         raise UsageError(_explain(error.errors(), schema)) from error
 
 
+def describe(schema: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
+    """Every key of a section, nested ones included: (key, default, what it does)."""
+    rows = []
+    for name, field in schema.model_fields.items():
+        key, inner = f"{prefix}.{name}", _inner(field)
+        if inner is not None and isinstance(field.default, BaseModel):
+            rows += describe(inner, key)
+            continue
+        default = "required" if field.is_required() else _shown(field.get_default())
+        rows.append((key, default, " ".join((field.description or "").split())))
+    return rows
+
+
+def _shown(value: Any) -> str:
+    """A default as one would write it in YAML."""
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, model_validator
 
-from mmkrl.config import Section, load
+from mmkrl.config import Section, describe, load
 from mmkrl.errors import UsageError, UserError
 
 
@@ -154,3 +154,22 @@ def test_a_file_that_is_not_text(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"--config .*absent\.yaml: no such file"):
         load(str(tmp_path / "absent.yaml"), [], Pipeline)
+
+
+def test_describe_lists_every_key_with_its_default_and_meaning():
+    class Inner(Section):
+        rate: float = 0.5
+        """How fast."""
+
+    class Outer(Section):
+        inner: Inner = Inner()
+        names: tuple[str, ...] = ("a", "b")
+        """Who."""
+        path: str
+        """Where."""
+
+    assert describe(Outer, "job") == [
+        ("job.inner.rate", "0.5", "How fast."),
+        ("job.names", "[a, b]", "Who."),
+        ("job.path", "required", "Where."),
+    ]
