@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from mmkrl.config import Section
 
@@ -14,7 +14,9 @@ class EvaluateConfig(Section):
     """Bootstrap resamples behind every interval."""
     seed: int = 0
     """Seed of the bootstrap and of the random baseline."""
-    ridge_strengths: tuple[float, ...] = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+    ridge_strengths: tuple[PositiveFloat, ...] = Field(
+        default=(1.0, 10.0, 100.0, 1e3, 1e4, 1e5), min_length=1
+    )
     """Penalties tried for the ridge baselines; the best on validation relationships is used."""
     gallery_queries: int = Field(default=12, ge=0)
     """Held-out relationships shown with their best images in the gallery."""

@@ -67,19 +67,23 @@ def _tasks(knowledge: Knowledge, space: Space) -> Iterator[tuple[str, TaskValues
     yield "image-image", _image_image(space, pool)
     yield "text-text", _text_text(knowledge, space, pool)
     yield "recognition", _recognition(space, pool, pool.label_R, "unseen relationships")
-    if not len(knowledge.images.index(UNSEEN_SOURCE)):
-        return
     unseen = _pool(knowledge, UNSEEN_SOURCE, relationships=TEST)
+    if not len(unseen.label_N):
+        return
+    # A relationship may have images of the unseen source alone; it is a candidate all the same.
+    held_C = torch.cat([pool.label_R, unseen.label_R]).unique()
     yield "text-image, unseen source", _text_image(space, unseen)
     yield (
         "recognition, unseen source",
-        _recognition(space, unseen, pool.label_R, "unseen relationships"),
+        _recognition(space, unseen, held_C, "unseen relationships"),
     )
     seen = _pool(knowledge, UNSEEN_SOURCE, relationships=TRAIN)
-    everything = torch.cat([seen.label_R, pool.label_R]).unique()
+    if not len(seen.label_N):
+        return
+    every_C = torch.cat([seen.label_R, held_C]).unique()
     among = "seen and unseen relationships"
-    yield "generalised, unseen", _recognition(space, unseen, everything, among)
-    yield "generalised, seen", _recognition(space, seen, everything, among)
+    yield "generalised, unseen", _recognition(space, unseen, every_C, among)
+    yield "generalised, seen", _recognition(space, seen, every_C, among)
 
 
 @dataclass(frozen=True)
