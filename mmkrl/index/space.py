@@ -128,7 +128,8 @@ class KnowledgeSpace:
         )
         config = BCDNNConfig.model_validate(description["config"])
         model = BCDNN(words.dimension, description["features"], 0, config)
-        model.load_state_dict(load_file(folder / _WEIGHTS), strict=False)
+        targets = {"taught": model.taught, "seen": model.seen}  # of no relationships
+        model.load_state_dict(load_file(folder / _WEIGHTS) | targets)
         return cls(
             model,
             words,
