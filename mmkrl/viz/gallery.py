@@ -7,6 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+_STARTS = (
+    (b"\x89PNG", "png"),
+    (b"\xff\xd8", "jpeg"),
+    (b"GIF8", "gif"),
+    (b"BM", "bmp"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -30,10 +39,7 @@ class Picture:
     @property
     def format(self) -> str:
         """The image's MIME subtype, from its first bytes."""
-        for start, name in ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"GIF8", "gif")):
-            if self.image.startswith(start):
-                return name
-        return "webp"
+        return next((name for start, name in _STARTS if self.image.startswith(start)), "webp")
 
 
 @dataclass(frozen=True)
