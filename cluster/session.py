@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import ray
 from pydantic import Field
 from ray.data import DataContext
+from ray.exceptions import RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from mmkrl.config import Section
@@ -88,6 +89,10 @@ def session(config: RayConfig) -> Iterator[None]:
         if address:
             _wait_for_nodes(config)
         yield
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError):  # in one line, without the worker's traceback
+            raise error.cause from None
+        raise
     finally:
         ray.shutdown()
 
