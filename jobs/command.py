@@ -8,12 +8,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 import typer
 
-from cluster.session import session
+from cluster.session import RayConfig, session
 from jobs.config import PipelineConfig
 from mmkrl.config import Section, describe, load
 from mmkrl.errors import UsageError, UserError
@@ -83,8 +84,16 @@ def _epilog(job: str) -> str:
     return "\n\n".join(paragraphs)
 
 
-def execute(job: str, run: Run, config: str, overrides: list[str], *, force: bool) -> int:
-    """Run a job, print its result line on stdout, and give its exit status."""
+def execute(
+    job: str,
+    run: Run,
+    config: str,
+    overrides: list[str],
+    *,
+    force: bool,
+    connect: Callable[[RayConfig], AbstractContextManager[None]] = session,
+) -> int:
+    """Run a job inside a connection, print its result line on stdout, and give its exit status."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
     )
@@ -94,7 +103,7 @@ def execute(job: str, run: Run, config: str, overrides: list[str], *, force: boo
     try:
         settings = load(config, overrides, PipelineConfig)
         check_access(locate(settings.workspace))
-        with session(settings.ray):
+        with connect(settings.ray):
             outcome = run(settings, force)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
