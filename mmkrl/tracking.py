@@ -21,6 +21,7 @@ from mmkrl.train.learner import Measurement
 
 logger = logging.getLogger(__name__)
 
+_TAG = "mmkrl."  # starts the names of the tags that identify a run
 _METRICS_PER_REQUEST = 1000
 _PARAM_LIMIT = 6000  # characters MLflow keeps of one parameter
 
@@ -48,11 +49,16 @@ class Run:
         from mlflow.utils.time import get_current_time_millis
 
         now = get_current_time_millis()
-        fresh = [m for m in measurements if m.step > self.logged.get(m.name, -1)]
-        values = [Metric(m.name, m.value, now, m.step) for m in fresh]
+        named = [(_metric_name(m.name), m) for m in measurements]
+        values = [
+            Metric(name, m.value, now, m.step)
+            for name, m in named
+            if m.step > self.logged.get(name, -1)
+        ]
         for start in range(0, len(values), _METRICS_PER_REQUEST):
             MlflowClient().log_batch(self.id, values[start : start + _METRICS_PER_REQUEST])
-        self.logged |= {m.name: m.step for m in fresh}
+        for value in values:
+            self.logged[value.key] = max(value.step, self.logged.get(value.key, -1))
 
     def summary(self, metrics: Mapping[str, float]) -> None:
         """Log final values."""
@@ -112,7 +118,7 @@ def run(
     import mlflow
 
     experiment = _experiment(config)
-    tags = {f"mmkrl.{key}": value for key, value in identity.items()}
+    tags = {f"{_TAG}{key}": value for key, value in identity.items()}
     existing = _find(experiment, tags)
     if parent:
         tags["mlflow.parentRunId"] = parent
@@ -151,8 +157,11 @@ def _find(experiment: str, tags: Mapping[str, str]) -> str | None:
     from mlflow import MlflowClient
 
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found = MlflowClient().search_runs([experiment], query, max_results=1)
-    return str(found[0].info.run_id) if found else None
+    for found in MlflowClient().search_runs([experiment], query):
+        own = {k for k in found.data.tags if k.startswith(_TAG)}
+        if own == tags.keys():  # a member's run has its parent's tags and more
+            return str(found.info.run_id)
+    return None
 
 
 def _last_steps(run_id: str) -> dict[str, int]:
