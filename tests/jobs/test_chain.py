@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from mmkrl.index.space import KnowledgeSpace
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 _JOBS = ("ingest", "mine", "extract", "train", "evaluate")
 _KEYS = [
