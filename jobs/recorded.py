@@ -47,7 +47,6 @@ def recorded(
         "job": job,
         "key": this.origin.key,
         "version": str(this.version),
-        "commit": this.origin.commit,
     }
     with run(config.tracking, job, identity=identity, params=this.origin.config) as tracked:
         for name, dataset in this.inputs.items():
