@@ -68,18 +68,19 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     section = _section(config, job)
     key = fingerprint([job, section, digests])
     folder = locate(config.workspace) / job
-    version = _newest(folder, key)
+    versions = _versions(folder, key)
+    published = [v for v in versions if (folder / _folder(key, v) / MANIFEST_NAME).is_file()]
+    if published and not force:
+        version = published[-1]
+    else:
+        version = max([1, *versions, *(v + 1 for v in published)])
     location = folder / _folder(key, version)
-    published = (location / MANIFEST_NAME).is_file()
-    if force and published:
-        version, published = version + 1, False
-        location = folder / _folder(key, version)
     return Step(
         origin=Origin(job, key, section, digests, code_commit()),
         version=version,
         location=location,
         inputs=inputs,
-        finished=open_dataset(location) if published else None,
+        finished=open_dataset(location) if version in published else None,
     )
 
 
@@ -107,11 +108,11 @@ def _folder(key: str, version: int) -> str:
     return f"{key[:_KEY_HEX]}-v{version}"
 
 
-def _newest(folder: Location, key: str) -> int:
-    """The highest version of this key with a folder; 1 if there is none."""
+def _versions(folder: Location, key: str) -> list[int]:
+    """The versions of this key that have a folder, finished or not, in order."""
     prefix = f"{key[:_KEY_HEX]}-v"
-    versions = [int(n.removeprefix(prefix)) for n in folder.folders() if n.startswith(prefix)]
-    return max(versions, default=1)
+    names = (name for name in folder.folders() if name.startswith(prefix))
+    return sorted(int(name.removeprefix(prefix)) for name in names)
 
 
 @functools.cache

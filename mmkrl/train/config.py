@@ -11,6 +11,8 @@ from mmkrl.data.words import GLOVE
 from mmkrl.models.bcdnn import BCDNNConfig
 from mmkrl.train.loop import LoopConfig
 
+_SERVED = ("full", "text_to_image")
+
 
 class TrainConfig(Section):
     """Which models to train, on how many workers."""
@@ -45,8 +47,11 @@ class TrainConfig(Section):
                 f"train.batch_size = {self.batch_size} cannot be divided among train.workers = "
                 f"{self.workers}; make it a multiple"
             )
-        if not self.variants:
-            raise ValueError("train.variants is empty; name at least one")
+        if not self.variants or self.variants[0] not in _SERVED:
+            raise ValueError(
+                f"train.variants must start with {' or '.join(_SERVED)}: the first one is served, "
+                "and needs both branches"
+            )
         return self
 
     @property

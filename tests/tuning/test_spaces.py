@@ -1,3 +1,5 @@
+"""Search ranges beside fields become domains that draw valid values."""
+
 from ray.tune.search.sample import Categorical, Float
 
 from mmkrl.models.bcdnn import BCDNNConfig

@@ -1,3 +1,5 @@
+"""Published pages are generated, and are those of the results files."""
+
 import json
 from pathlib import Path
 
