@@ -14,8 +14,8 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished
 from mmkrl.data.dataset import Dataset, write_file
-from mmkrl.evaluate.report import as_json, as_table, from_json
-from mmkrl.evaluate.summary import headline, summarise
+from mmkrl.evaluate.report import as_json, as_table, differences_as_json, from_json
+from mmkrl.evaluate.summary import differences, headline, summarise
 from mmkrl.evaluate.zero_shot import TaskValues
 from mmkrl.index.methods import Evaluation, label
 from mmkrl.tracking import Run
@@ -50,7 +50,11 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         for name, method in calls.items():
             values.setdefault(label(*method), []).append(measured[name])
         results = summarise(values, config.evaluate)
-        report = json.dumps(as_json(results), indent=1)
+        served = label(*(str(part) for part in config.train.members[0]))
+        ahead = differences(values, served, config.evaluate)
+        report = json.dumps(
+            {"results": as_json(results), "ahead": {served: differences_as_json(ahead)}}, indent=1
+        )
         knowledge = evaluation.knowledge()
         space = evaluation.member_space(knowledge, *config.train.members[0])
         corpus = finished(config, "ingest")
@@ -69,7 +73,9 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
 def show(evaluated: Dataset) -> None:
     """Print the table of a finished evaluation."""
     report = json.loads(evaluated.read_bytes(evaluated.file(REPORT)))
-    table = as_table(from_json(report), columns=SHOWN, title="Relationships never seen in training")
+    table = as_table(
+        from_json(report["results"]), columns=SHOWN, title="Relationships never seen in training"
+    )
     rich.print(table, file=sys.stderr)
 
 

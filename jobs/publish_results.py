@@ -51,7 +51,7 @@ def _write(config: str, name: str, overrides: list[str]) -> None:
         "inputs": evaluated.manifest.inputs,
         "seeds": list(settings.train.seeds),
         "members": manifest.notes["members"],
-        "results": json.loads(evaluated.read_bytes(evaluated.file(REPORT))),
+        **json.loads(evaluated.read_bytes(evaluated.file(REPORT))),
     }
     path = _DOCS / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

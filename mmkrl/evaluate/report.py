@@ -99,6 +99,16 @@ def _task_json(scores: TaskScores) -> dict[str, Any]:
     }
 
 
+def differences_as_json(
+    differences: Mapping[str, Mapping[str, Interval]],
+) -> dict[str, dict[str, Any]]:
+    """Paired differences as plain values: {method: {"task metric": interval}}."""
+    return {
+        method: {name: _interval_json(interval) for name, interval in each.items()}
+        for method, each in differences.items()
+    }
+
+
 def _interval_json(interval: Interval) -> dict[str, Any]:
     return {
         "mean": _number(interval.mean),

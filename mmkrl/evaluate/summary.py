@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.intervals import Interval, bootstrap_median, over_seeds
+from mmkrl.evaluate.intervals import (
+    Interval,
+    bootstrap_median,
+    over_seeds,
+    paired_difference,
+)
 from mmkrl.evaluate.recognition import harmonic_mean
 from mmkrl.evaluate.report import TaskScores
 from mmkrl.evaluate.zero_shot import TaskValues
@@ -36,6 +41,40 @@ def summarise(
     return {
         method: {task: _scores(task, [seed[task] for seed in seeds], config) for task in seeds[0]}
         for method, seeds in values.items()
+    }
+
+
+def differences(
+    values: Mapping[str, Sequence[Mapping[str, TaskValues]]], reference: str, config: EvaluateConfig
+) -> dict[str, dict[str, Interval]]:
+    """How far one method is ahead of each other one, paired query by query.
+
+    Args:
+        values: Task values by method, one entry a seed.
+        reference: The method that is compared with all others.
+        config: Bootstrap settings.
+
+    Returns:
+        {other method: {"task metric": interval of reference minus other}}.
+    """
+    settings = {"resamples": config.resamples, "seed": config.seed}
+    means = {
+        (method, task, metric): np.mean([seed[task].values[metric] for seed in seeds], axis=0)
+        for method, seeds in values.items()
+        for task, metric in _HEADLINES.items()
+    }
+    return {
+        method: {
+            f"{task} {metric}": paired_difference(
+                means[reference, task, metric],
+                means[method, task, metric],
+                values[reference][0][task].groups,
+                **settings,
+            )
+            for task, metric in _HEADLINES.items()
+        }
+        for method in values
+        if method != reference
     }
 
 

@@ -46,6 +46,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
             ]
             columns = [(task, metric) for metric in scores["metrics"]]
             lines += _table("method", columns, result["results"])
+        lines += _ahead(result["ahead"])
         lines.append("")
     return "\n".join(lines)
 
@@ -55,6 +56,25 @@ def insert(document: str, text: str) -> str:
     head, _, rest = document.partition(START)
     _, _, tail = rest.partition(END)
     return f"{head}{START}\n{text}\n{END}{tail}"
+
+
+def _ahead(ahead: Mapping[str, Any]) -> list[str]:
+    """The paired differences of one method to every other."""
+    lines: list[str] = []
+    for served, others in ahead.items():
+        lines += ["", f"### How far {served} is ahead", ""]
+        lines += [
+            "Paired differences on the same queries, 95 % interval over relationships; an interval "
+            "above zero is a real lead.",
+            "",
+        ]
+        metrics = list(next(iter(others.values())))
+        lines += [f"| than | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
+        lines += [
+            f"| {other} | {' | '.join(_cell(each[metric]) for metric in metrics)} |"
+            for other, each in others.items()
+        ]
+    return lines
 
 
 def _tasks(methods: Mapping[str, Any]) -> dict[str, Any]:
