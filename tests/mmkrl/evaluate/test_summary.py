@@ -5,7 +5,7 @@ import pytest
 
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.intervals import bootstrap_mean
-from mmkrl.evaluate.summary import headline, summarise
+from mmkrl.evaluate.summary import differences, headline, summarise
 from mmkrl.evaluate.zero_shot import TaskValues
 
 CONFIG = EvaluateConfig(resamples=200)
@@ -68,6 +68,24 @@ def test_headlines_are_the_means_by_flat_names():
             "word_mean/recognition/top-1": 0.5,
         }
     )
+
+
+def test_differences_are_paired_over_queries_and_averaged_over_seeds():
+    tasks = ("text-image", "image-text", "image-image")
+
+    def tasks_of(value, hits):
+        return {name: task(mAP=value) for name in tasks} | {"recognition": recognised(*hits)}
+
+    noisy = np.array([0.0, 1.0, 0.0, 1.0, 0.0])  # differs much by query, never between methods
+    values = {
+        "ours": [tasks_of(noisy + 0.1, (1, 1)), tasks_of(noisy + 0.3, (1, 1))],
+        "other": [tasks_of(noisy, (0, 1))],
+    }
+    ahead = differences(values, "ours", CONFIG)
+    assert ahead.keys() == {"other"}
+    found = ahead["other"]["text-image mAP"]
+    assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert ahead["other"]["recognition top-1"].mean == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

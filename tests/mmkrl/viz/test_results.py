@@ -34,6 +34,21 @@ def test_methods_without_a_number_leave_its_cell_empty():
     assert "| other |  |  |  |  |  |" in table
 
 
+def test_the_page_tells_how_far_the_served_method_is_ahead():
+    result = {
+        "name": "n",
+        "command": "c",
+        "key": "k",
+        "commit": "m",
+        "seeds": [0],
+        "inputs": {},
+        "results": {"ours": {"text-image": scores(mAP=interval(0.5))}},
+        "ahead": {"ours": {"other": {"text-image mAP": interval(0.25, 0.125)}}},
+    }
+    assert "How far ours is ahead" in page([result])
+    assert "| other | 0.250 (0.125 to 0.125) |" in page([result])
+
+
 def test_only_the_text_between_the_marks_changes():
     text = "before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n"
     changed = insert(text, "new")
