@@ -14,10 +14,9 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished
 from mmkrl.data.dataset import Dataset, write_file
-from mmkrl.evaluate.report import as_json, as_table, differences_as_json, from_json
+from mmkrl.evaluate.report import as_table, as_text, from_json
 from mmkrl.evaluate.summary import differences, headline, summarise
-from mmkrl.evaluate.zero_shot import TaskValues
-from mmkrl.index.methods import Evaluation, label
+from mmkrl.index.methods import Evaluation, by_label, label
 from mmkrl.tracking import Run
 from mmkrl.viz.showcase import showcase
 
@@ -46,15 +45,11 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         )
         calls = {" ".join(method): method for method in evaluation.methods()}
         measured = parallel(evaluation.measure, calls, label="evaluate")
-        values: dict[str, list[dict[str, TaskValues]]] = {}
-        for name, method in calls.items():
-            values.setdefault(label(*method), []).append(measured[name])
+        values = by_label(calls, measured)
         results = summarise(values, config.evaluate)
         served = label(*(str(part) for part in config.train.members[0]))
         ahead = differences(values, served, config.evaluate)
-        report = json.dumps(
-            {"results": as_json(results), "ahead": {served: differences_as_json(ahead)}}, indent=1
-        )
+        report = as_text(results, served, ahead)
         knowledge = evaluation.knowledge()
         space = evaluation.member_space(knowledge, *config.train.members[0])
         corpus = finished(config, "ingest")

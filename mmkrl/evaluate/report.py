@@ -4,6 +4,7 @@ Every number stays beside the definition it was measured with. Nothing is comput
 judged here; files and consoles are the caller's.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,14 +100,19 @@ def _task_json(scores: TaskScores) -> dict[str, Any]:
     }
 
 
-def differences_as_json(
-    differences: Mapping[str, Mapping[str, Interval]],
-) -> dict[str, dict[str, Any]]:
-    """Paired differences as plain values: {method: {"task metric": interval}}."""
-    return {
-        method: {name: _interval_json(interval) for name, interval in each.items()}
-        for method, each in differences.items()
+def as_text(results: Results, reference: str, ahead: Mapping[str, Mapping[str, Interval]]) -> str:
+    """The report file: all results, and how far one method is ahead of the others.
+
+    Args:
+        results: scores by method and task.
+        reference: the method that is compared.
+        ahead: its paired differences, {other method: {"task metric": interval}}.
+    """
+    differences = {
+        other: {name: _interval_json(interval) for name, interval in each.items()}
+        for other, each in ahead.items()
     }
+    return json.dumps({"results": as_json(results), "ahead": {reference: differences}}, indent=1)
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:

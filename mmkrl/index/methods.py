@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,21 @@ class Evaluation:
         if variant == "text_only":
             return Space(text_RD, ridge_images(knowledge, text_RD, self.evaluate.ridge_strengths))
         return Space(text_RD, learner.every_image())
+
+
+def by_label(
+    methods: Mapping[str, tuple[str, str]], measured: Mapping[str, dict[str, TaskValues]]
+) -> dict[str, list[dict[str, TaskValues]]]:
+    """What was measured, by the label of its method; a variant has one entry a seed.
+
+    Args:
+        methods: (kind, name) by key.
+        measured: Task values by the same keys.
+    """
+    values: dict[str, list[dict[str, TaskValues]]] = {}
+    for key, method in methods.items():
+        values.setdefault(label(*method), []).append(measured[key])
+    return values
 
 
 def label(kind: str, name: str) -> str:
