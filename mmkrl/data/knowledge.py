@@ -22,6 +22,7 @@ from mmkrl.data.splits import TRAIN
 from mmkrl.data.words import WordVectors
 from mmkrl.errors import UserError
 
+_CHUNK = 4096  # images whose features are held in memory at a time
 SLOTS = ("subject", "predicate", "object")
 
 
@@ -48,6 +49,11 @@ class Relationships:
     def index(self, split: str) -> npt.NDArray[np.int64]:
         """Positions of the relationships of a split."""
         return np.flatnonzero(self.split == split)
+
+
+def chunks(index: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Positions in pieces small enough for their features to be held in memory."""
+    return np.array_split(index, max(1, -(-len(index) // _CHUNK)))
 
 
 @dataclass(frozen=True)

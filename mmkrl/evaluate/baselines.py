@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkrl.data.knowledge import Knowledge
+from mmkrl.data.knowledge import Knowledge, chunks
 from mmkrl.data.splits import TRAIN, VALIDATION
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.ranking import retrieval_metrics
 from mmkrl.evaluate.relevance import SameLabel
 from mmkrl.evaluate.zero_shot import Space
 
-_CHUNK = 4096  # images held in memory at a time
 _RANDOM_DIMENSION = 64
 
 
@@ -128,7 +126,7 @@ def _normal_equations(
     images = knowledge.images
     train = images.index(TRAIN)
     total, squares = torch.zeros(()).double(), torch.zeros(()).double()
-    for part in _parts(train):
+    for part in chunks(train):
         feature_BF = images.features(part).double()
         total, squares = total + feature_BF.sum(0), squares + feature_BF.square().sum(0)
     mean_F = total / len(train)
@@ -136,7 +134,7 @@ def _normal_equations(
     deviation_F = deviation_F.clamp(min=float(0.1 * deviation_F.mean()))
     gram_FF = torch.zeros(len(mean_F), len(mean_F)).double()
     moment_FD = torch.zeros(len(mean_F), text_RD.shape[1]).double()
-    for part in _parts(train):
+    for part in chunks(train):
         standard_BF = (images.features(part).double() - mean_F) / deviation_F
         gram_FF += standard_BF.T @ standard_BF
         moment_FD += standard_BF.T @ text_RD[torch.from_numpy(images.label_N[part])].double()
@@ -158,9 +156,5 @@ def _validation_map(knowledge: Knowledge, text_RD: Tensor, image_ND: Tensor) -> 
 
 def _feature_chunks(knowledge: Knowledge) -> Iterator[Tensor]:
     """The features of all images, a chunk at a time."""
-    for part in _parts(np.arange(len(knowledge.images.ids))):
+    for part in chunks(np.arange(len(knowledge.images.ids))):
         yield knowledge.images.features(part)
-
-
-def _parts(index: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    return np.array_split(index, max(1, -(-len(index) // _CHUNK)))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmkrl.data.knowledge import Knowledge
+from mmkrl.data.knowledge import Knowledge, chunks
 from mmkrl.data.sampling import RelationshipSampler
 from mmkrl.data.splits import TRAIN, VALIDATION
 from mmkrl.evaluate.ranking import retrieval_metrics
@@ -21,8 +21,6 @@ from mmkrl.evaluate.recognition import recognition
 from mmkrl.evaluate.relevance import SameLabel
 from mmkrl.models.bcdnn import BCDNN, VARIANTS, BCDNNConfig
 from mmkrl.train.learner import Batch, Phase
-
-_CHUNK = 4096  # images embedded at a time
 
 
 class BCDNNLearner:
@@ -124,7 +122,7 @@ class BCDNNLearner:
         return torch.cat(
             [
                 self.module.image.embed(self._knowledge.images.features(part).to(self._device))
-                for part in np.array_split(index, max(1, -(-len(index) // _CHUNK)))
+                for part in chunks(index)
             ]
         )
 
@@ -139,9 +137,7 @@ class BCDNNLearner:
     def _prototypes(self) -> Tensor:
         """The normalised mean vector of each relationship's training images, shape (R, D)."""
         total_RD = torch.zeros_like(self.module.seen)
-        for part in np.array_split(
-            self._train_images, max(1, -(-len(self._train_images) // _CHUNK))
-        ):
+        for part in chunks(self._train_images):
             label_N = torch.from_numpy(self._knowledge.images.label_N[part]).to(self._device)
             total_RD.index_add_(0, label_N, self.image_vectors(part))
         return functional.normalize(total_RD, dim=1)
@@ -149,9 +145,7 @@ class BCDNNLearner:
     def _feature_scale(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the training images' features, a chunk at a time."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for part in np.array_split(
-            self._train_images, max(1, -(-len(self._train_images) // _CHUNK))
-        ):
+        for part in chunks(self._train_images):
             feature_NF = self._knowledge.images.features(part).double()
             count += len(part)
             total = total + feature_NF.sum(dim=0)

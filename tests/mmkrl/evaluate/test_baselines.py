@@ -10,7 +10,6 @@ from sklearn.linear_model import Ridge
 from mmkrl.data.knowledge import Knowledge
 from mmkrl.data.splits import TEST, TRAIN, UNSEEN_SOURCE, VALIDATION
 from mmkrl.errors import UsageError
-from mmkrl.evaluate import baselines
 from mmkrl.evaluate.baselines import (
     BASELINES,
     centred_texts,
@@ -65,7 +64,7 @@ def test_ridge_equals_scikit_learn(knowledge, slots, strength):
 def test_ridge_in_pieces_equals_ridge_at_once(knowledge, monkeypatch):
     text_RD = centred_texts(knowledge, slots=True)
     whole = ridge_images(knowledge, text_RD, STRENGTHS)
-    monkeypatch.setattr(baselines, "_CHUNK", 7)
+    monkeypatch.setattr("mmkrl.data.knowledge._CHUNK", 7)
     torch.testing.assert_close(ridge_images(knowledge, text_RD, STRENGTHS), whole)
 
 
@@ -115,7 +114,7 @@ def test_texts_are_centred_on_training_relationships(knowledge, slots):
 
 
 def test_word_mean_equals_a_loop(knowledge, monkeypatch):
-    monkeypatch.setattr(baselines, "_CHUNK", 10)
+    monkeypatch.setattr("mmkrl.data.knowledge._CHUNK", 10)
     space, images = word_mean_space(knowledge, EvaluateConfig()), knowledge.images
     features = images.features(np.arange(len(images.ids))).double().numpy()
     for i in range(len(images.ids)):
