@@ -7,41 +7,52 @@ is a set of finished pieces, and the next run does the others.
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import ray
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+from ray.util.metrics import Counter
 
-from cluster.decoding import DecodePiece, plan_pieces
-from cluster.session import cores, gpus
+from cluster.decoding import CorpusPiece, DecodePiece, plan_pieces
+from cluster.session import cores, gpus, private_mb
 from cluster.units import collect, pending_pieces
 from mmkrl import torch_setup
 from mmkrl.data.dataset import Dataset, finished_units, write_unit
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.extractor import Extractor, feature_tables
+from mmkrl.features.choice import SAMPLE, Choice, choose_engines
+from mmkrl.features.config import BackboneName, ExtractConfig
+from mmkrl.features.decoding import COLUMNS, Decoder
+from mmkrl.features.extractor import Engines, Extractor, feature_tables
 from mmkrl.storage import Location
 
 _DECODE_CPUS = 0.25
 _ACTOR_CPUS = 1.0
 _DECODED_PIECES_IN_FLIGHT = 2  # a worker's current piece and the next
+_CHOICE_FILE = "_engines.json"  # a run that goes on must go on with the same engines
+_SAMPLED_PIECES = 4
 
 
-def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[UnitRecord]:
+def extract(
+    location: Location, corpus: Dataset, config: ExtractConfig
+) -> tuple[list[UnitRecord], dict[BackboneName, Choice]]:
     """Extract features of a whole corpus into a dataset.
 
     Args:
         location: The dataset's folder; pieces already there are kept.
         corpus: The ingested corpus.
-        config: Backbone and sizes.
+        config: Backbones and sizes.
 
     Returns:
-        The records of all pieces, in order.
+        The records of all pieces, in order, and what ran each backbone.
     """
     pieces = plan_pieces(corpus, config.unit_rows)
+    choices = _engines(location, pieces, config)
     done = finished_units(location)
     rows = pending_pieces(pieces, done)
     if rows is not None:
@@ -49,28 +60,35 @@ def extract(location: Location, corpus: Dataset, config: ExtractConfig) -> list[
         decoded = rows.map(
             DecodePiece(config), num_cpus=_DECODE_CPUS, compute=TaskPoolStrategy(size=cores())
         )
+        engines = {name: choice.engine for name, choice in choices.items()}
         records = decoded.map(
             _Infer,  # type: ignore[arg-type] # Ray makes one an actor
-            fn_constructor_args=(location, config),
+            fn_constructor_args=(location, config, engines),
             compute=ActorPoolStrategy(
-                size=min(_workers(config), len(pieces) - len(done)),
+                size=min(workers(config), len(pieces) - len(done)),
                 max_tasks_in_flight_per_actor=_DECODED_PIECES_IN_FLIGHT,
             ),
             num_cpus=_ACTOR_CPUS,
             num_gpus=1 if gpus() else 0,
         )
         done |= collect(records.iter_rows(), len(pieces), done, label="extract")
-    return [done[number] for number in range(len(pieces))]
+    return [done[number] for number in range(len(pieces))], choices
+
+
+def workers(config: ExtractConfig) -> int:
+    """Inference workers: as configured, or one a GPU, or one a core."""
+    return config.workers or gpus() or cores()
 
 
 class _Infer:
     """An actor that turns decoded pieces into published features."""
 
-    def __init__(self, location: Location, config: ExtractConfig) -> None:
+    def __init__(self, location: Location, config: ExtractConfig, engines: Engines) -> None:
         torch_setup.use_threads(1)
         self._location = location
         self._size = config.image_size
-        self._extractor = Extractor(config, "cuda" if gpus() else "cpu")
+        self._extractor = Extractor(config, engines)
+        self._rows = Counter("mmkrl_extract_rows", "Rows of the corpus", tag_keys=("outcome",))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
@@ -85,17 +103,48 @@ class _Infer:
             rows_in=int(row["rows_in"]),
             rows_out=len(image_ids),
             stats={
-                "decode_s": float(row["decode_s"]),
+                **{name: float(row[name]) for name in row if name.startswith(("read_", "decode_"))},
                 "infer_s": inferred - started,
                 "write_s": time.perf_counter() - inferred,
-                "read_bytes": float(row["read_bytes"]),
+                "infer_mb": private_mb(),
             },
         )
+        for outcome, count in (("features", len(image_ids)), ("dead_letter", len(dead))):
+            if count:
+                self._rows.inc(count, tags={"outcome": outcome})
         return {"record": record.model_dump_json()}
 
 
-def _workers(config: ExtractConfig) -> int:
-    return config.workers or gpus() or cores()
+def _engines(
+    location: Location, pieces: list[CorpusPiece], config: ExtractConfig
+) -> dict[BackboneName, Choice]:
+    """What runs each backbone: as decided when this dataset was begun, or decided now."""
+    file = location / _CHOICE_FILE
+    if file.is_file():
+        return {name: Choice(**choice) for name, choice in json.loads(file.read_text()).items()}
+    step = max(1, len(pieces) // _SAMPLED_PIECES)
+    task: Any = ray.remote(num_cpus=_ACTOR_CPUS, num_gpus=1 if gpus() else 0)(_choose)
+    choices: dict[BackboneName, Choice] = ray.get(
+        task.remote(pieces[::step][:_SAMPLED_PIECES], config, gpus() > 0)
+    )
+    file.write_bytes(json.dumps({name: asdict(c) for name, c in choices.items()}).encode())
+    return choices
+
+
+def _choose(
+    pieces: list[CorpusPiece], config: ExtractConfig, gpu: bool
+) -> dict[BackboneName, Choice]:
+    torch_setup.use_threads(1)
+    decoder = Decoder(config)
+    pixels = []
+    for piece in pieces:
+        stop = min(piece.stop, piece.start + SAMPLE // len(pieces))
+        rows = piece.corpus.read_rows(piece.entry, piece.start, stop, COLUMNS)
+        pixels.append(decoder(rows).pixel_NHWC)
+    decoder.close()
+    shape = (0, config.image_size, config.image_size, 3)
+    sample_NHWC = np.concatenate([np.zeros(shape, np.uint8), *pixels])
+    return choose_engines(config, "cuda" if gpu else "cpu", sample_NHWC)
 
 
 def _size_blocks(config: ExtractConfig) -> None:

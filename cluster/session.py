@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 
+import psutil
 import ray
 from pydantic import Field
 from ray.data import DataContext
@@ -58,6 +59,17 @@ def cores() -> int:
 def gpus() -> int:
     """GPUs of the cluster."""
     return int(ray.cluster_resources().get("GPU", 0))
+
+
+def private_mb() -> float:
+    """Memory of this process and its children, in MiB, without what they share (object store)."""
+    process = psutil.Process()
+    held = 0
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            memory = one.memory_info()
+            held += memory.rss - memory.shared
+    return held / (1 << 20)
 
 
 @contextlib.contextmanager

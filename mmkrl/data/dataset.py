@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmkrl.data.digest import combine, fingerprint, table_digest
+from mmkrl.data.digest import combine, fingerprint
 from mmkrl.data.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -26,11 +27,11 @@ from mmkrl.data.manifest import (
     UnitRecord,
     read_manifest,
 )
-from mmkrl.data.schemas import VERSIONS, TableSchema, features, schema_of
+from mmkrl.data.schemas import VERSIONS, schema_of
+from mmkrl.data.writing import UNITS, UnitWriter
 from mmkrl.errors import UserError
 from mmkrl.storage import Location
 
-_UNITS = "_units"
 _FULL_CHECK_BYTES = 4 << 30  # above this, files are hashed as they are read instead of on opening
 
 
@@ -43,7 +44,7 @@ def write_unit(
     rows_out: int,
     stats: Mapping[str, float] | None = None,
 ) -> UnitRecord:
-    """Publish one unit: its table files first, its record last.
+    """Publish one unit whose tables fit into memory; :class:`UnitWriter` takes larger ones.
 
     Args:
         location: The dataset's folder.
@@ -56,32 +57,14 @@ def write_unit(
     Raises:
         UserError: a table does not fit its schema, or rows are unaccounted for.
     """
-    dead = tables["dead_letters"].num_rows if "dead_letters" in tables else 0
-    if rows_in != rows_out + dead:
-        raise UserError(
-            f"{location} unit {unit}: {rows_in} rows came in, {rows_out} went out and {dead} "
-            "are dead letters; every row must be one or the other"
-        )
-    files = [
-        _write_table(location, name, unit, table)
-        for name, table in sorted(tables.items())
-        if table.num_rows
-    ]
-    record = UnitRecord(
-        unit=unit,
-        rows_in=rows_in,
-        rows_out=rows_out,
-        dead_letters=dead,
-        files=files,
-        stats=dict(stats or {}),
-    )
-    (location / _UNITS / f"{unit:06d}.json").write_bytes(record.model_dump_json().encode())
-    return record
+    writer = UnitWriter(location, unit)
+    writer.add(tables)
+    return writer.finish(rows_in=rows_in, rows_out=rows_out, stats=stats)
 
 
 def finished_units(location: Location) -> dict[int, UnitRecord]:
     """The units already published, by number."""
-    folder = location / _UNITS
+    folder = location / UNITS
     records = (
         UnitRecord.model_validate_json((folder / entry.name).read_bytes())
         for entry in folder.files()
@@ -168,6 +151,29 @@ class Dataset:
         data = self.read_bytes(entry)
         return pq.read_table(pa.BufferReader(data), columns=list(columns) if columns else None)
 
+    def read_rows(
+        self, entry: FileEntry, start: int, stop: int, columns: Sequence[str]
+    ) -> pa.Table:
+        """Some rows of one file, reading only the row groups they lie in.
+
+        The file's hash is not compared, since that would read all of it; who reads images checks
+        that their bytes have the hash which is their id.
+        """
+        source = self.location / entry.path
+        with source.open_input() as file:
+            opened = pq.ParquetFile(file)
+            ends = np.cumsum(
+                [0]
+                + [
+                    opened.metadata.row_group(group).num_rows
+                    for group in range(opened.num_row_groups)
+                ]
+            )
+            first = int(np.searchsorted(ends, start, side="right")) - 1
+            last = int(np.searchsorted(ends, stop, side="left"))
+            table = opened.read_row_groups(range(first, last), columns=list(columns))
+        return table.slice(start - ends[first], stop - start)
+
     def read_bytes(self, entry: FileEntry) -> bytes:
         """One file's bytes.
 
@@ -252,33 +258,6 @@ def _check_files(dataset: Dataset) -> None:
 
 def _changed(location: Location, how: str) -> str:
     return f"{location} changed after it was published: {how}; make the dataset again with --force"
-
-
-def _write_table(location: Location, name: str, unit: int, table: pa.Table) -> FileEntry:
-    checked = _schema(name, table).check(table)
-    sink = pa.BufferOutputStream()
-    pq.write_table(checked, sink, compression="zstd")
-    data = sink.getvalue()
-    path = f"{name}/part-{unit:06d}.parquet"
-    (location / path).write_bytes(data)
-    return FileEntry(
-        path=path,
-        table=name,
-        rows=checked.num_rows,
-        bytes=data.size,
-        sha256=hashlib.sha256(data).hexdigest(),
-        digest=table_digest(checked),
-    )
-
-
-def _schema(name: str, table: pa.Table) -> TableSchema:
-    """The table's schema; that of features depends on their dimension."""
-    if name != "features":
-        return schema_of(name)
-    vector = table.schema.field("vector").type if "vector" in table.column_names else None
-    if vector is None or not pa.types.is_fixed_size_list(vector):
-        raise UserError(f"table 'features': expected a column of vectors, got {table.schema}")
-    return features(vector.list_size)
 
 
 def _totals(parts: Sequence[FileEntry]) -> dict[str, TableEntry]:

@@ -94,7 +94,11 @@ class Knowledge:
 
 
 def load_knowledge(
-    mined: Dataset, extracted: Dataset, words: WordVectors, cache: Path
+    mined: Dataset,
+    extracted: Dataset,
+    words: WordVectors,
+    cache: Path,
+    backbone: str | None = None,
 ) -> Knowledge:
     """Read a mined dataset and its features.
 
@@ -103,12 +107,13 @@ def load_knowledge(
         extracted: Output of the job ``extract`` over the same corpus.
         words: Word vectors for the slots.
         cache: Folder on the local disk for the mapped features.
+        backbone: Whose features; None takes the first of the extracted backbones.
 
     Raises:
-        UserError: no image of the mined relationships has features.
+        UserError: no image of the mined relationships has features, or none of this backbone.
     """
     relationships = load_relationships(mined, words)
-    ids, feature_MD = map_features(extracted, cache)
+    ids, feature_MD = map_features(extracted, cache, backbone)
     position = {key: i for i, key in enumerate(relationships.ids)}
     row = {image: i for i, image in reversed(list(enumerate(ids)))}
     columns = ["relationship_id", "image_id", "source", "split"]
@@ -151,12 +156,15 @@ def load_relationships(mined: Dataset, words: WordVectors) -> Relationships:
     )
 
 
-def map_features(extracted: Dataset, cache: Path) -> tuple[list[str], npt.NDArray[np.float16]]:
-    """All feature vectors, mapped from a file made once per dataset and machine.
+def map_features(
+    extracted: Dataset, cache: Path, backbone: str | None = None
+) -> tuple[list[str], npt.NDArray[np.float16]]:
+    """All feature vectors of a backbone, mapped from a file made once per dataset and machine.
 
     Args:
         extracted: Output of the job ``extract``.
         cache: Folder on the local disk.
+        backbone: Which of the extracted backbones; None takes the first.
 
     Returns:
         The image ids, and an array of shape (images, dimension). An image that occurs several
@@ -165,22 +173,37 @@ def map_features(extracted: Dataset, cache: Path) -> tuple[list[str], npt.NDArra
     ids: list[str] = []
     for part in extracted.iterate("features", ["image_id"]):
         ids.extend(part.column("image_id").to_pylist())
+    column = _column(extracted, backbone)
     # The dataset's digest would not do: it is the same for the same rows in another order.
-    name = fingerprint([entry.sha256 for entry in extracted.files("features")])[:16]
+    name = fingerprint([column, [entry.sha256 for entry in extracted.files("features")]])[:16]
     path = cache / f"features-{name}.npy"
     if not path.is_file():
-        _write_mapped(extracted, path)
+        _write_mapped(extracted, column, path)
     return ids, np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _write_mapped(extracted: Dataset, path: Path) -> None:
+def _column(extracted: Dataset, backbone: str | None) -> str:
+    """The column with a backbone's vectors."""
+    files = extracted.files("features")
+    if not files:
+        raise UserError(f"{extracted.location} has no features")
+    names: list[str] = extracted.read(files[0]).column_names[1:]
+    if backbone is not None and backbone not in names:
+        raise UserError(
+            f"{extracted.location} has features of {', '.join(names)}, not of {backbone!r}; name "
+            "it in extract.backbones too"
+        )
+    return backbone or names[0]
+
+
+def _write_mapped(extracted: Dataset, column: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex}.npy")
     target: np.memmap[Any, np.dtype[np.float16]] | None = None
     start = 0
     try:
-        for part in extracted.iterate("features", ["vector"]):
-            vectors = part.column("vector").combine_chunks()
+        for part in extracted.iterate("features", [column]):
+            vectors = part.column(column).combine_chunks()
             flat = vectors.flatten().to_numpy(zero_copy_only=False)
             block = flat.reshape(part.num_rows, -1)
             if target is None:
@@ -190,8 +213,7 @@ def _write_mapped(extracted: Dataset, path: Path) -> None:
                 )
             target[start : start + len(block)] = block
             start += len(block)
-        if target is None:
-            raise UserError(f"{extracted.location} has no features")
+        assert target is not None
         target.flush()
         temporary.replace(path)
     finally:

@@ -184,9 +184,13 @@ def _resize(pixels: Pixels, size: int) -> Pixels:
 
     if pixels.shape[:2] == (size, size):
         return pixels
-    image_1CHW = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    image_HWC = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
     square_1CSS = functional.interpolate(
-        image_1CHW, (size, size), mode="bilinear", antialias=True, align_corners=False
+        image_HWC.permute(2, 0, 1)[None],
+        (size, size),
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
     )
     result: Pixels = square_1CSS[0].permute(1, 2, 0).contiguous().numpy()
     return result

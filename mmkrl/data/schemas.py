@@ -6,6 +6,7 @@ name, type or meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -66,8 +67,17 @@ TEXTS = _schema(
         "image_id": _TEXT,
         "source": _TEXT,
         "uri": _TEXT,
-        "kind": _TEXT,  # alt, title, keyword or caption
+        "kind": _TEXT,  # alt, title, keyword, caption, robots, or the split or label a source gave
         "text": _TEXT,
+    },
+)
+TARGETS = _schema(
+    "targets",
+    1,
+    {
+        "image_id": _TEXT,
+        "name": _TEXT,  # what the source calls the vector
+        "vector": pa.list_(pa.field("item", pa.float32(), nullable=False)),
     },
 )
 CANDIDATES = _schema(
@@ -110,6 +120,28 @@ INSTANCES = _schema(
 )
 ENTITIES = _schema("entities", 1, {"entity": _TEXT, "image_id": _TEXT, "source": _TEXT})
 TRIPLES = _schema("triples", 1, {"head": _TEXT, "relation": _TEXT, "tail": _TEXT, "split": _TEXT})
+HASHES = _schema(
+    "hashes",
+    1,
+    {
+        "image_id": _TEXT,
+        "uri": _TEXT,
+        "pixels": pa.int64(),  # width times height
+        "hash": pa.binary(32),  # perceptual hash of the picture
+    },
+)
+DUPLICATES = _schema(
+    "duplicates",
+    1,
+    {
+        "image_id": _TEXT,
+        "uri": _TEXT,
+        "kept_id": _TEXT,  # the image that stands for this one and others like it
+        "kept_uri": _TEXT,
+        "kind": _TEXT,  # exact: the same bytes as the kept one; near: only looks like it
+        "distance": _INT,  # bits in which the hash differs from the kept one's
+    },
+)
 DEAD_LETTERS = _schema(
     "dead_letters",
     1,
@@ -122,14 +154,17 @@ DEAD_LETTERS = _schema(
 )
 
 
-def features(dimension: int) -> TableSchema:
-    """Feature vectors of one backbone, one row an image.
+def features(dimensions: Mapping[str, int]) -> TableSchema:
+    """Feature vectors, one row an image and one column a backbone.
 
     Args:
-        dimension: Length of each vector.
+        dimensions: Length of each backbone's vectors.
     """
-    vector = pa.list_(pa.field("item", pa.float16(), nullable=False), dimension)
-    return _schema("features", 1, {"image_id": _TEXT, "vector": vector})
+    vectors = {
+        name: pa.list_(pa.field("item", pa.float16(), nullable=False), dimension)
+        for name, dimension in dimensions.items()
+    }
+    return _schema("features", 2, {"image_id": _TEXT, **vectors})
 
 
 def schema_of(name: str) -> TableSchema:
@@ -150,12 +185,15 @@ _BY_NAME = {
     for schema in (
         IMAGES,
         TEXTS,
+        TARGETS,
         CANDIDATES,
         RELATIONSHIPS,
         INSTANCES,
         ENTITIES,
         TRIPLES,
+        HASHES,
+        DUPLICATES,
         DEAD_LETTERS,
     )
 }
-VERSIONS = {name: schema.version for name, schema in _BY_NAME.items()} | {"features": 1}
+VERSIONS = {name: schema.version for name, schema in _BY_NAME.items()} | {"features": 2}

@@ -84,7 +84,7 @@ def _from_hub(name: str) -> nn.Module:
         network: nn.Module = torchvision.models.get_model(name, weights="IMAGENET1K_V1")
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"extract.backbone {name!r}: its weights cannot be fetched from torchvision's hub "
+            f"extract.backbones {name!r}: its weights cannot be fetched from torchvision's hub "
             f"({error}); give their path in extract.weights, or use efficientnet_lite0, whose "
             "weights are installed"
         ) from error

@@ -1,14 +1,20 @@
-"""Rows of the corpus as pixels; needs no torch, so decoding workers start fast and stay small."""
+"""Rows of the corpus as pixels, by a process that hostile bytes cannot hurt."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from mmkrl.data.pictures import Pixels, UnusablePicture, decode
+from mmkrl.data.digest import content_id
+from mmkrl.data.isolation import Isolated
+from mmkrl.data.pictures import Pixels, UnusablePicture
+from mmkrl.errors import UserError
 from mmkrl.features.config import ExtractConfig
+
+COLUMNS = ("image_id", "uri", "image")
 
 
 @dataclass(frozen=True)
@@ -26,21 +32,57 @@ class Decoded:
     dead: list[dict[str, str]]
 
 
-def decode_rows(rows: pa.Table, config: ExtractConfig) -> Decoded:
-    """Decode rows of the table ``images`` (image_id, uri, image)."""
-    ids, pixels, dead = [], [], []
-    for row in rows.to_pylist():
-        try:
-            pixels.append(decode(row["image"], config.limits, size=config.image_size))
-            ids.append(row["image_id"])
-        except UnusablePicture as fault:
-            dead.append(
-                {
-                    "stage": "extract",
-                    "record": row["uri"],
-                    "reason": fault.reason,
-                    "detail": fault.detail,
-                }
+class Decoder:
+    """Decodes rows of the corpus as a configuration says."""
+
+    def __init__(self, config: ExtractConfig) -> None:
+        self._size = config.image_size
+        self._isolated = Isolated(
+            "mmkrl.data.pictures:decoder",
+            {
+                "max_bytes": config.max_bytes,
+                "max_pixels": config.max_pixels,
+                "size": config.image_size,
+                "fit": config.fit,
+            },
+            seconds=config.decode_seconds,
+            memory_mb=config.decode_mb,
+        )
+
+    def __call__(self, rows: pa.Table) -> Decoded:
+        """Decode rows of the table ``images`` (image_id, uri, image).
+
+        Raises:
+            UserError: a picture's bytes are not those its id was made from.
+        """
+        ids, uris, images = (rows.column(name).to_pylist() for name in COLUMNS)
+        _check_content(ids, uris, images)
+        kept: list[str] = []
+        dead: list[dict[str, str]] = []
+        shape = (len(images), self._size, self._size, 3)
+        pixel_NHWC = np.empty(shape, np.uint8)
+        for i, result in enumerate(self._isolated.map(images)):
+            if isinstance(result, UnusablePicture):
+                dead.append(dead_letter(uris[i], result.reason, result.detail))
+            else:
+                pixel_NHWC[len(kept)] = np.frombuffer(result, np.uint8).reshape(shape[1:])
+                kept.append(ids[i])
+        return Decoded(kept, pixel_NHWC[: len(kept)], dead)
+
+    def close(self) -> None:
+        """End the decoding process."""
+        self._isolated.close()
+
+
+def dead_letter(uri: str, reason: str, detail: str) -> dict[str, str]:
+    """A dead-letter row of this stage."""
+    return {"stage": "extract", "record": uri, "reason": reason, "detail": detail}
+
+
+def _check_content(ids: Iterable[str], uris: Iterable[str], images: Iterable[bytes]) -> None:
+    for key, uri, image in zip(ids, uris, images, strict=True):
+        if content_id(image) != key:
+            raise UserError(
+                f"image {key} ({uri}) changed after it was ingested: its bytes have another "
+                "hash; ingest again with --force"
             )
-    shape = (0, config.image_size, config.image_size, 3)
-    return Decoded(ids, np.stack(pixels) if pixels else np.zeros(shape, np.uint8), dead)

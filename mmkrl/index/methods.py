@@ -40,7 +40,8 @@ class Evaluation:
 
     def knowledge(self) -> Knowledge:
         """Relationships and images."""
-        return load_knowledge(self.mined, self.extracted, load_words(self.train.words), self.cache)
+        words = load_words(self.train.words)
+        return load_knowledge(self.mined, self.extracted, words, self.cache, self.train.features)
 
     def methods(self) -> list[tuple[str, str]]:
         """Every method as (kind, name): baselines, then each variant with each seed."""

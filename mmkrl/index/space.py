@@ -60,6 +60,7 @@ class KnowledgeSpace:
         self._relationships = list(relationships)
         self._image_ids, self._gallery_GD = gallery
         self._extract = extract
+        (self._backbone,) = extract.backbones
         self._extractor: Extractor | None = None
         self._linker = Linker(words, self._relationships)
         self._relationship_RD = self.embed_triples(self._relationships)
@@ -87,10 +88,13 @@ class KnowledgeSpace:
             UnusablePicture: one of them cannot be decoded.
         """
         if self._extractor is None:
-            self._extractor = Extractor(self._extract)
-        pixels = [decode(i, Limits(), size=self._extract.image_size) for i in images]
-        features = self._extractor(np.stack(pixels)).astype(np.float32)
-        return self._model.image.embed(torch.from_numpy(features))
+            self._extractor = Extractor(self._extract, {self._backbone: "torch"})
+        config = self._extract
+        limits = Limits(config.max_bytes, config.max_pixels)
+        pixels = [decode(i, limits, size=config.image_size, fit=config.fit) for i in images]
+        shape = (0, config.image_size, config.image_size, 3)
+        features = self._extractor(np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
+        return self._model.image.embed(torch.from_numpy(features[self._backbone]).float())
 
     def retrieve(self, text_BD: Tensor, count: int) -> list[list[Answer]]:
         """The best images of the gallery for each text vector."""

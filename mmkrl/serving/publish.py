@@ -33,12 +33,13 @@ def publish_space(
         The files written.
     """
     words = load_words(run.config.words)
-    knowledge = load_knowledge(run.mined, run.extracted, words, run.cache)
+    features = run.config.features
+    knowledge = load_knowledge(run.mined, run.extracted, words, run.cache, features)
     weights = load_weights(location, member_name(run.variant, run.seed))
     learner = restore(weights, run.config, knowledge, run.variant)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / SPACE_FOLDER
-        build_space(learner, knowledge, words, extract).save(folder)
+        build_space(learner, knowledge, words, extract.only(features)).save(folder)
         digests = {"mined": run.mined.digest, "extracted": run.extracted.digest}
         log_space(folder, tracked.id, digests)
         return [

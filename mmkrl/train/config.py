@@ -23,6 +23,8 @@ class TrainConfig(Section):
     """The model and its ablations; each is trained on its own, the first is the one served."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Every variant is trained once a seed."""
+    features: str | None = None
+    """The backbone whose features to learn from; none means the first of ``extract.backbones``."""
     words: str = GLOVE
     """Word vectors: ``glove-6b-50d`` (installed) or the path of a text file."""
     workers: int = Field(default=1, ge=1)

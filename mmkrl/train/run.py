@@ -41,7 +41,7 @@ def train(run: Run, context: TrainContext) -> None:
     """Train, or go on from the context's last checkpoint."""
     config = run.config
     words = load_words(config.words)
-    knowledge = load_knowledge(run.mined, run.extracted, words, run.cache)
+    knowledge = load_knowledge(run.mined, run.extracted, words, run.cache, config.features)
     torch.manual_seed(run.seed)
     learner = BCDNNLearner(
         knowledge, config.bcdnn, variant=run.variant, batch_size=config.batch_size

@@ -38,8 +38,8 @@ def dead(count: int) -> pa.Table:
 
 def vectors(count: int, dimension: int = 4) -> pa.Table:
     flat = pa.array(np.arange(count * dimension, dtype=np.float16))
-    schema = features(dimension).arrow
-    column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type)
+    schema = features({"resnet50": dimension}).arrow
+    column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("resnet50").type)
     return pa.Table.from_arrays([pa.array([f"i{i}" for i in range(count)]), column], schema=schema)
 
 

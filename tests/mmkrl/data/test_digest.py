@@ -12,7 +12,7 @@ from mmkrl.data.digest import combine, content_id, fingerprint, table_digest
 from mmkrl.data.schemas import CANDIDATES, DEAD_LETTERS, IMAGES, RELATIONSHIPS, TEXTS, features
 
 ROWS = 23
-SCHEMAS = [IMAGES, TEXTS, CANDIDATES, RELATIONSHIPS, DEAD_LETTERS, features(5)]
+SCHEMAS = [IMAGES, TEXTS, CANDIDATES, RELATIONSHIPS, DEAD_LETTERS, features({"resnet50": 5})]
 
 
 def cells(kind: pa.DataType, count: int, source: random.Random) -> list:

@@ -33,10 +33,10 @@ def published(folder, units) -> Dataset:
 
 def table(ids) -> pa.Table:
     """A vector of each image that its id determines, except for the place of its row."""
-    schema = features(DIMENSION).arrow
+    schema = features({"resnet50": DIMENSION}).arrow
     rows = [np.arange(DIMENSION) + 10 * ord(name[0]) + 0.5 * len(name) for name in ids]
     flat = pa.array(np.concatenate(rows).astype(np.float16))
-    column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type)
+    column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("resnet50").type)
     return pa.Table.from_arrays([pa.array(ids), column], schema=schema)
 
 
@@ -70,7 +70,7 @@ def test_mapped_features_equal_the_table(tmp_path, cuts):
     found, feature_MD = map_features(extracted(tmp_path / "x", ids, cuts), tmp_path / "cache")
     assert found == ids
     assert feature_MD.dtype == np.float16
-    np.testing.assert_array_equal(feature_MD, np.stack(table(ids).column("vector").to_pylist()))
+    np.testing.assert_array_equal(feature_MD, np.stack(table(ids).column("resnet50").to_pylist()))
     assert isinstance(feature_MD, np.memmap)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
 
@@ -88,7 +88,16 @@ def test_the_same_rows_in_another_order_are_not_mixed_up(tmp_path):
 def test_a_dataset_without_features_is_told(tmp_path):
     with pytest.raises(UserError, match="has no features"):
         map_features(mined(tmp_path / "x", [("r1", "a")]), tmp_path / "cache")
-    assert not list((tmp_path / "cache").iterdir())
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_features_of_a_backbone_are_asked_for_by_name(tmp_path):
+    dataset = extracted(tmp_path / "x", ["a", "b"], (0, 2))
+    _, first = map_features(dataset, tmp_path / "cache")
+    _, named = map_features(dataset, tmp_path / "cache", "resnet50")
+    np.testing.assert_array_equal(first, named)
+    with pytest.raises(UserError, match="has features of resnet50, not of 'vgg19'"):
+        map_features(dataset, tmp_path / "cache", "vgg19")
 
 
 def test_knowledge_joins_instances_with_features(tmp_path):

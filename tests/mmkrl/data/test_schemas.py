@@ -46,4 +46,4 @@ def test_an_unknown_table_lists_the_known():
 
 
 def test_every_table_has_a_version():
-    assert VERSIONS.keys() >= {"images", "features", features(3).name}
+    assert VERSIONS.keys() >= {"images", "features", features({"resnet50": 3}).name}

@@ -44,12 +44,15 @@ def encoded():
 
 @pytest.fixture(scope="session")
 def make_extractor():
-    """An extractor for small pictures."""
+    """One backbone's vectors of small pictures, float16."""
 
-    def make(backbone="efficientnet_lite0", **fields) -> Extractor:
+    def make(backbone="efficientnet_lite0", *, weights=None, engine="torch", **fields):
         config = ExtractConfig(
-            backbone=backbone, **({"image_size": SIZE, "batch_size": 4} | fields)
+            backbones=(backbone,),
+            weights={backbone: weights} if weights else {},
+            **({"image_size": SIZE, "batch_size": 4} | fields),
         )
-        return Extractor(config)
+        extractor = Extractor(config, {backbone: engine})
+        return lambda pixels: extractor(pixels)[backbone]
 
     return make

@@ -43,7 +43,7 @@ def test_untrained_backbone_gives_its_dimension_and_repeats_itself(name, make_ex
     side = SMALLEST.get(name, 64)
     extractor = make_extractor(name, weights="random", image_size=side)
     once, again = (extractor(pixels[:1, :side, :side]) for _ in range(2))
-    assert once.shape == (1, DIMENSIONS[name]) == (1, extractor.dimension)
+    assert once.shape == (1, DIMENSIONS[name]) == (1, BACKBONES[name].dimension)
     assert once.dtype == np.float16
     assert np.isfinite(once).all()
     assert once.astype(np.float32).std() > 0

@@ -5,10 +5,12 @@ import pyarrow as pa
 import pytest
 import torch
 
+from mmkrl.data.digest import content_id
 from mmkrl.data.schemas import DEAD_LETTERS, features
+from mmkrl.errors import UserError
 from mmkrl.features.backbones import BACKBONES
 from mmkrl.features.config import ExtractConfig
-from mmkrl.features.decoding import decode_rows
+from mmkrl.features.decoding import Decoder
 from mmkrl.features.extractor import feature_tables
 
 
@@ -19,8 +21,19 @@ def extractor(make_extractor):
 
 def rows(**images) -> pa.Table:
     return pa.Table.from_pylist(
-        [{"image_id": key, "uri": f"web/{key}", "image": data} for key, data in images.items()]
+        [
+            {"image_id": content_id(data), "uri": f"web/{key}", "image": data}
+            for key, data in images.items()
+        ]
     )
+
+
+def decode_rows(table, config):
+    decoder = Decoder(config)
+    try:
+        return decoder(table)
+    finally:
+        decoder.close()
 
 
 def test_a_batch_equals_single_pictures(extractor, pixels):
@@ -63,10 +76,11 @@ def test_an_empty_piece_gives_empty_tables(extractor):
     decoded = decode_rows(rows(a=b"no picture").slice(0, 0), config)
     assert (decoded.image_ids, decoded.pixel_NHWC.shape, decoded.dead) == ([], (0, 64, 64, 3), [])
     vectors = extractor(decoded.pixel_NHWC)
+    columns = {"efficientnet_lite0": vectors}
     assert vectors.shape == (0, 1280)
     assert vectors.dtype == np.float16
-    tables = feature_tables(decoded.image_ids, vectors, decoded.dead)
-    assert tables["features"].schema == features(1280).arrow
+    tables = feature_tables(decoded.image_ids, columns, decoded.dead)
+    assert tables["features"].schema == features({"efficientnet_lite0": 1280}).arrow
     assert {name: table.num_rows for name, table in tables.items()} == {
         "features": 0,
         "dead_letters": 0,
@@ -75,11 +89,13 @@ def test_an_empty_piece_gives_empty_tables(extractor):
 
 def test_tables_keep_ids_beside_their_vectors():
     vectors = np.arange(6, dtype=np.float16).reshape(2, 3)
+    columns = {"resnet50": vectors, "alexnet": -vectors[:, :2]}
     dead = [{"stage": "extract", "record": "web/x", "reason": "empty", "detail": "zero bytes"}]
-    tables = feature_tables(["b", "a"], vectors, dead)
+    tables = feature_tables(["b", "a"], columns, dead)
     assert tables["features"].column("image_id").to_pylist() == ["b", "a"]
-    np.testing.assert_array_equal(tables["features"].column("vector").to_pylist(), vectors)
-    assert tables["features"].schema == features(3).arrow
+    for name, expected in columns.items():
+        np.testing.assert_array_equal(tables["features"].column(name).to_pylist(), expected)
+    assert tables["features"].schema == features({"resnet50": 3, "alexnet": 2}).arrow
     assert tables["dead_letters"].schema == DEAD_LETTERS.arrow
     assert tables["dead_letters"].to_pylist() == dead
 
@@ -89,7 +105,7 @@ def test_unusable_rows_become_dead_letters_and_the_others_stay(encoded):
     good = encoded("red")
     damaged = {"b": b"", "c": b"no picture", "d": good[:50]}
     decoded = decode_rows(rows(a=good, **damaged, e=encoded("blue")), config)
-    assert decoded.image_ids == ["a", "e"]
+    assert decoded.image_ids == [content_id(encoded(colour)) for colour in ("red", "blue")]
     assert decoded.pixel_NHWC.shape == (2, 32, 32, 3)
     assert decoded.pixel_NHWC[:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]]
     assert [(row["stage"], row["record"]) for row in decoded.dead] == [
@@ -99,6 +115,13 @@ def test_unusable_rows_become_dead_letters_and_the_others_stay(encoded):
     ]
     assert [row["reason"] for row in decoded.dead][:2] == ["empty", "not_an_image"]
     assert all(row.keys() == set(DEAD_LETTERS.arrow.names) for row in decoded.dead)
+
+
+def test_bytes_that_are_not_those_of_the_id_are_refused(encoded):
+    table = rows(a=encoded("red"), b=encoded("blue"))
+    swapped = table.set_column(2, "image", table.column("image").take([1, 0]))
+    with pytest.raises(UserError, match=r"web/a.*changed after it was ingested"):
+        decode_rows(swapped, ExtractConfig(image_size=32))
 
 
 def test_the_limits_of_the_configuration_hold(encoded):
