@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from pydantic import Field
 
 from mmkrl.config import Section
-from mmkrl.data.dataset import write_unit
 from mmkrl.data.digest import content_id
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.data.pictures import Limits, UnusablePicture, inspect
+from mmkrl.data.pictures import Header, Limits, UnusablePicture, inspect
 from mmkrl.data.readers import ReadUnit, Record, SourceConfig, Unreadable, read
-from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TEXTS
+from mmkrl.data.readers.records import storable
+from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TARGETS, TEXTS
+from mmkrl.data.writing import UnitWriter
 from mmkrl.storage import Location
+
+_LOT_ROWS = 256
+_LOT_BYTES = 8 << 20  # pictures of one lot, in bytes; a larger one is a lot of its own
+Item: TypeAlias = Record | Unreadable
 
 
 class IngestConfig(Section):
@@ -24,7 +30,10 @@ class IngestConfig(Section):
     sources: list[SourceConfig]
     """Where images and texts come from; read in this order."""
     unit_rows: int = Field(default=1000, ge=1)
-    """Files of a folder to read in one piece; more means fewer, larger output files."""
+    """Most rows to read in one piece, where the format can be cut (a tar cannot)."""
+    unit_mb: int = Field(default=64, ge=1)
+    """Most MiB of pictures to read in one piece, where the format can be cut; smaller pieces make
+    a kill cheaper."""
     max_bytes: int = Field(default=32 << 20, ge=1)
     """Largest encoded picture, in bytes; larger ones become dead letters."""
     max_pixels: int = Field(default=64_000_000, ge=1)
@@ -39,38 +48,77 @@ class IngestConfig(Section):
 def ingest_unit(
     location: Location, number: int, unit: ReadUnit, config: IngestConfig
 ) -> UnitRecord:
-    """Read one unit of a source and publish its part of the corpus."""
-    images: list[dict[str, Any]] = []
-    texts: list[dict[str, str]] = []
-    dead: list[dict[str, str]] = []
+    """Read one unit of a source, a lot of rows at a time, and publish its part of the corpus."""
+    writer = UnitWriter(location, number)
+    rows_in = 0
     formats: Counter[str] = Counter()
-    for item in read(unit, config.sources[unit.source]):
-        try:
-            image = _image_row(item, config.limits)
-        except UnusablePicture as fault:
-            dead.append(_dead_letter(item.uri, fault))
-            continue
-        images.append(image)
-        formats[image["format"]] += 1
-        texts.extend(_text_rows(image, item))
-    return write_unit(
-        location,
-        number,
-        {
-            "images": pa.Table.from_pylist(images, IMAGES.arrow),
-            "texts": pa.Table.from_pylist(texts, TEXTS.arrow),
-            "dead_letters": pa.Table.from_pylist(dead, DEAD_LETTERS.arrow),
-        },
-        rows_in=len(images) + len(dead),
-        rows_out=len(images),
-        stats={f"format_{name}": count for name, count in formats.items()},
+    items = read(unit, config.sources[unit.source], max_bytes=config.max_bytes)
+    for lot in _lots(items):
+        tables = _tables(lot, config.limits)
+        writer.add(tables)
+        rows_in += len(lot)
+        formats.update(tables["images"].column("format").to_pylist())
+    return writer.finish(
+        rows_in=rows_in,
+        rows_out=formats.total(),
+        stats={f"format_{name}": count for name, count in sorted(formats.items())},
     )
 
 
-def _image_row(item: Record | Unreadable, limits: Limits) -> dict[str, Any]:
-    if isinstance(item, Unreadable):
-        raise UnusablePicture(item.reason, item.detail)
-    header = inspect(item.image, limits)
+def _lots(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Neighbouring rows, few enough for memory: each lot becomes a row group."""
+    lot: list[Item] = []
+    size = 0
+    for item in items:
+        more = len(item.image) if isinstance(item, Record) else 0
+        if lot and (len(lot) == _LOT_ROWS or size + more > _LOT_BYTES):
+            yield lot
+            lot, size = [], 0
+        lot.append(item)
+        size += more
+    if lot:
+        yield lot
+
+
+def _tables(lot: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
+    """The rows of a lot by table."""
+    records = [item for item in lot if isinstance(item, Record)]
+    headers = iter(_headers(records, limits))
+    images, texts, targets, dead = [], [], [], []
+    for item in lot:
+        if isinstance(item, Unreadable):
+            dead.append(_dead_letter(item.uri, item.reason, item.detail))
+            continue
+        header = next(headers)
+        if isinstance(header, UnusablePicture):
+            dead.append(_dead_letter(item.uri, header.reason, header.detail))
+            continue
+        image = _image_row(item, header)
+        shared = {key: image[key] for key in ("image_id", "source", "uri")}
+        images.append(image)
+        texts += [{**shared, "kind": kind, "text": text} for kind, text in item.texts]
+        targets += [
+            {"image_id": image["image_id"], "name": name, "vector": vector}
+            for name, vector in item.targets.items()
+        ]
+    rows = {IMAGES: images, TEXTS: texts, TARGETS: targets, DEAD_LETTERS: dead}
+    return {
+        schema.name: pa.Table.from_pylist(found, schema.arrow) for schema, found in rows.items()
+    }
+
+
+def _headers(records: Sequence[Record], limits: Limits) -> list[Header | UnusablePicture]:
+    """What each picture says about itself, or why it cannot be used."""
+    found: list[Header | UnusablePicture] = []
+    for record in records:
+        try:
+            found.append(inspect(record.image, limits))
+        except UnusablePicture as fault:
+            found.append(fault)
+    return found
+
+
+def _image_row(item: Record, header: Header) -> dict[str, Any]:
     return {
         "image_id": content_id(item.image),
         "source": item.source,
@@ -83,11 +131,6 @@ def _image_row(item: Record | Unreadable, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _text_rows(image: dict[str, Any], item: Record | Unreadable) -> list[dict[str, str]]:
-    assert isinstance(item, Record)
-    shared = {key: image[key] for key in ("image_id", "source", "uri")}
-    return [{**shared, "kind": kind, "text": text} for kind, text in item.texts]
-
-
-def _dead_letter(uri: str, fault: UnusablePicture) -> dict[str, str]:
-    return {"stage": "ingest", "record": uri, "reason": fault.reason, "detail": fault.detail}
+def _dead_letter(record: str, reason: str, detail: str) -> dict[str, str]:
+    told = {"record": storable(record), "reason": reason, "detail": storable(detail)}
+    return {"stage": "ingest", **told}

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
-from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
 from mmkrl.data.digest import content_id
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import SourceConfig, plan
-from mmkrl.storage import locate
-
-
-def png(width: int = 4, height: int = 3, colour: str = "red") -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(file, "PNG")
-    return file.getvalue()
+from mmkrl.data.ingest import IngestConfig
+from mmkrl.data.readers import SourceConfig
+from tests.mmkrl.data.crawls import ingest, png
 
 
 def bomb(side: int) -> bytes:
@@ -28,14 +19,6 @@ def bomb(side: int) -> bytes:
     data = png()
     header = data[12:16] + struct.pack(">II", side, side) + data[24:29]
     return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
-
-
-def ingest(config: IngestConfig, out) -> Dataset:
-    location = locate(out)
-    units = plan(config.sources, unit_rows=config.unit_rows)
-    records = [ingest_unit(location, n, unit, config) for n, unit in enumerate(units)]
-    publish(location, Origin("ingest", "key", {}, {}, ""), records)
-    return open_dataset(location)
 
 
 def test_a_folder_of_good_and_bad_files(tmp_path):

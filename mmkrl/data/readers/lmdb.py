@@ -1,0 +1,129 @@
+"""Format ``lmdb``: a Caffe LMDB, one ``Datum`` a picture, with its target vector if it has one.
+
+On the local disk it is cut into runs of keys. From S3 it is one unit, downloaded first: an LMDB
+is read through a memory map.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+from google.protobuf.message import DecodeError
+
+from mmkrl.data.readers.datum import datum_class, picture
+from mmkrl.data.readers.inputs import InputFile, input_files, pieces
+from mmkrl.data.readers.records import (
+    Cut,
+    ReadUnit,
+    Record,
+    SourceConfig,
+    Unreadable,
+    record,
+    too_large,
+)
+from mmkrl.errors import UserError
+from mmkrl.storage import Location, locate
+
+_DATA = "data.mdb"
+_TARGET = "float_data"
+_ROOM_BYTES = 1 << 20  # what a datum may hold beside its picture
+
+
+def files(source: SourceConfig) -> list[InputFile]:
+    """The data file; the lock file is no part of the input."""
+    location = locate(source.path)
+    return input_files(location / _DATA if location.is_dir() else location)
+
+
+def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
+    """Runs of keys of about the same size."""
+    ((file, entry),) = files(source)
+    if file.remote:
+        yield ReadUnit(number, file)
+        return
+    with _opened(file) as environment, environment.begin() as transaction:
+        entries = environment.stat()["entries"]
+        size = entry.size_bytes // max(entries, 1)
+        rows = max(1, min(cut.rows, cut.bytes // max(size, 1)))
+        try:
+            keys = transaction.cursor().iternext(keys=True, values=False)
+            for start, key in enumerate(keys):
+                if start % rows == 0:
+                    yield ReadUnit(number, file, start, min(start + rows, entries), key=key)
+        except lmdb.Error as error:
+            raise UserError(f"{file}: its keys cannot be read: {error}") from error
+
+
+def read(unit: ReadUnit, source: SourceConfig, max_bytes: int) -> Iterator[Record | Unreadable]:
+    """The records of one run of keys."""
+    count = None if unit.stop is None else unit.stop - unit.start
+    last = "the first key"
+    with (
+        _local(unit.path) as file,
+        _opened(file) as environment,
+        environment.begin(buffers=True) as transaction,
+    ):
+        try:
+            cursor = transaction.cursor()
+            if cursor.set_key(unit.key) if unit.key else cursor.first():
+                for key, value in itertools.islice(cursor.iternext(), count):
+                    last = bytes(key).decode(errors="backslashreplace")
+                    yield _record(f"{unit.path}#{last}", value, source, max_bytes)
+        except lmdb.Error as error:
+            detail = f"the rest of its {count or 'unknown'} records is lost: {error}"
+            yield Unreadable(f"{unit.path}#{last}", "damaged_lmdb", detail)
+
+
+def _record(
+    uri: str, value: memoryview, source: SourceConfig, max_bytes: int
+) -> Record | Unreadable:
+    if len(value) > max_bytes + _ROOM_BYTES:
+        return too_large(uri, len(value), max_bytes)
+    try:
+        datum: Any = datum_class().FromString(bytes(value))
+        image = picture(datum)
+    except (DecodeError, ValueError) as error:
+        return Unreadable(uri, "bad_datum", str(error))
+    label = datum.label if datum.HasField("label") else None
+    targets = {_TARGET: tuple(datum.float_data)} if datum.float_data else {}
+    return record(uri, image, {"label": label}, source, targets)
+
+
+@contextlib.contextmanager
+def _opened(file: Location) -> Iterator[lmdb.Environment]:
+    """The LMDB, read only, after checking that all of it is there.
+
+    Raises:
+        UserError: no LMDB, or a part of one: reading past the end of a memory map would end the
+            process.
+    """
+    try:
+        environment = lmdb.open(file.path, subdir=False, readonly=True, lock=False)
+    except lmdb.Error as error:
+        raise UserError(f"{file}: not a readable LMDB: {error}") from error
+    with environment:
+        needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if file.size_bytes() < needed:
+            raise UserError(
+                f"{file}: cut off: {file.size_bytes()} bytes of {needed}; copy the LMDB again"
+            )
+        yield environment
+
+
+@contextlib.contextmanager
+def _local(file: Location) -> Iterator[Location]:
+    """The file on the local disk."""
+    if not file.remote:
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / _DATA
+        with copy.open("wb") as target:
+            target.writelines(pieces(file))
+        yield locate(copy)
