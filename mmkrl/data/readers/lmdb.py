@@ -51,33 +51,42 @@ def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
         entries = environment.stat()["entries"]
         size = entry.size_bytes // max(entries, 1)
         rows = max(1, min(cut.rows, cut.bytes // max(size, 1)))
-        try:
-            keys = transaction.cursor().iternext(keys=True, values=False)
-            for start, key in enumerate(keys):
-                if start % rows == 0:
-                    yield ReadUnit(number, file, start, min(start + rows, entries), key=key)
-        except lmdb.Error as error:
-            raise UserError(f"{file}: its keys cannot be read: {error}") from error
+        keys = _first_keys(transaction, rows)
+    for place, key in enumerate(keys):
+        start = place * rows
+        stop = start + rows if place + 1 < len(keys) else None
+        yield ReadUnit(number, file, start, stop, key=key)
+
+
+def _first_keys(transaction: lmdb.Transaction[bytes], rows: int) -> list[bytes]:
+    """Every key that begins a unit; those behind a damaged page belong to the last unit."""
+    keys = []
+    with contextlib.suppress(lmdb.Error):  # reading the last unit tells
+        for number, key in enumerate(transaction.cursor().iternext(keys=True, values=False)):
+            if number % rows == 0:
+                keys.append(key)
+    return keys or [b""]
 
 
 def read(unit: ReadUnit, source: SourceConfig, max_bytes: int) -> Iterator[Record | Unreadable]:
     """The records of one run of keys."""
-    count = None if unit.stop is None else unit.stop - unit.start
-    last = "the first key"
+    done, last = 0, "its first key"
     with (
         _local(unit.path) as file,
         _opened(file) as environment,
         environment.begin(buffers=True) as transaction,
     ):
+        total = (environment.stat()["entries"] if unit.stop is None else unit.stop) - unit.start
         try:
             cursor = transaction.cursor()
             if cursor.set_key(unit.key) if unit.key else cursor.first():
-                for key, value in itertools.islice(cursor.iternext(), count):
+                for key, value in itertools.islice(cursor.iternext(), total):
                     last = bytes(key).decode(errors="backslashreplace")
                     yield _record(f"{unit.path}#{last}", value, source, max_bytes)
+                    done += 1
         except lmdb.Error as error:
-            detail = f"the rest of its {count or 'unknown'} records is lost: {error}"
-            yield Unreadable(f"{unit.path}#{last}", "damaged_lmdb", detail)
+            detail = f"after {last}: {total - done} of {total} records are lost: {error}"
+            yield Unreadable(str(unit.path), "damaged_lmdb", detail)
 
 
 def _record(

@@ -57,6 +57,13 @@ class Member:
             raise DamagedTar(detail, after_member=False) from error
 
 
+class _Unpacked(gzip.GzipFile):
+    """A packed tar, unpacked; what comes before a damaged place is given before it is told."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self.read1(-1 if size is None else size)
+
+
 class _Header(tarfile.TarInfo):
     """A header that is not taken for the end when it is damaged."""
 
@@ -78,8 +85,7 @@ def members(file: Location) -> Iterator[Member]:
         DamagedTar: the file is cut off or holds something else.
     """
     with open_stream(file) as raw:
-        packed = file.name.endswith("gz")
-        stream = gzip.GzipFile(fileobj=cast(IO[bytes], raw)) if packed else raw
+        stream = _Unpacked(fileobj=cast(IO[bytes], raw)) if file.name.endswith("gz") else raw
         place = "at byte 0"
         try:
             with tarfile.open(
