@@ -11,6 +11,7 @@ import json
 import math
 import pickle
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,39 +20,39 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from ray.util.metrics import Counter
 
-from cluster.decoding import CorpusPiece, DecodePiece, plan_pieces
+from cluster.decoding import CorpusPiece, DecodePiece
 from cluster.session import cores, gpus, private_mb
 from cluster.units import collect, pending_pieces
 from mmkrl import torch_setup
-from mmkrl.data.dataset import Dataset, finished_units, write_unit
+from mmkrl.data.dataset import finished_units, read_rows, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.features.choice import SAMPLE, Choice, choose_engines
 from mmkrl.features.config import BackboneName, ExtractConfig
 from mmkrl.features.decoding import COLUMNS, Decoder
 from mmkrl.features.extractor import Engines, Extractor, feature_tables
+from mmkrl.features.retry import merge
 from mmkrl.storage import Location
 
 _DECODE_CPUS = 0.25
 _ACTOR_CPUS = 1.0
 _DECODED_PIECES_IN_FLIGHT = 2  # a worker's current piece and the next
-_CHOICE_FILE = "_engines.json"  # a run that goes on must go on with the same engines
+CHOICE_FILE = "_engines.json"  # a run that goes on must go on with the same engines
 _SAMPLED_PIECES = 4
 
 
 def extract(
-    location: Location, corpus: Dataset, config: ExtractConfig
+    location: Location, pieces: Sequence[CorpusPiece], config: ExtractConfig
 ) -> tuple[list[UnitRecord], dict[BackboneName, Choice]]:
     """Extract features of a whole corpus into a dataset.
 
     Args:
         location: The dataset's folder; pieces already there are kept.
-        corpus: The ingested corpus.
+        pieces: The corpus; see :func:`cluster.decoding.plan_pieces`.
         config: Backbones and sizes.
 
     Returns:
         The records of all pieces, in order, and what ran each backbone.
     """
-    pieces = plan_pieces(corpus, config.unit_rows)
     choices = _engines(location, pieces, config)
     done = finished_units(location)
     rows = pending_pieces(pieces, done)
@@ -92,16 +93,19 @@ class _Infer:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
-        image_ids, dead = pickle.loads(row["ids"])  # noqa: S301 - our own bytes
+        image_ids, dead, kept, places = pickle.loads(row["ids"])  # noqa: S301 - our own bytes
         pixels = np.frombuffer(row["pixels"], np.uint8).reshape(-1, self._size, self._size, 3)
         vectors = self._extractor(pixels)
         inferred = time.perf_counter()
+        tables = feature_tables(image_ids, vectors, dead)
+        if kept:
+            tables = merge(kept, tables, places)
         record = write_unit(
             self._location,
             int(row["unit"]),
-            feature_tables(image_ids, vectors, dead),
+            tables,
             rows_in=int(row["rows_in"]),
-            rows_out=len(image_ids),
+            rows_out=tables["features"].num_rows,
             stats={
                 **{name: float(row[name]) for name in row if name.startswith(("read_", "decode_"))},
                 "infer_s": inferred - started,
@@ -116,10 +120,10 @@ class _Infer:
 
 
 def _engines(
-    location: Location, pieces: list[CorpusPiece], config: ExtractConfig
+    location: Location, pieces: Sequence[CorpusPiece], config: ExtractConfig
 ) -> dict[BackboneName, Choice]:
     """What runs each backbone: as decided when this dataset was begun, or decided now."""
-    file = location / _CHOICE_FILE
+    file = location / CHOICE_FILE
     if file.is_file():
         return {name: Choice(**choice) for name, choice in json.loads(file.read_text()).items()}
     step = max(1, len(pieces) // _SAMPLED_PIECES)
@@ -132,14 +136,14 @@ def _engines(
 
 
 def _choose(
-    pieces: list[CorpusPiece], config: ExtractConfig, gpu: bool
+    pieces: Sequence[CorpusPiece], config: ExtractConfig, gpu: bool
 ) -> dict[BackboneName, Choice]:
     torch_setup.use_threads(1)
     decoder = Decoder(config)
     pixels = []
     for piece in pieces:
         stop = min(piece.stop, piece.start + SAMPLE // len(pieces))
-        rows = piece.corpus.read_rows(piece.entry, piece.start, stop, COLUMNS)
+        rows = read_rows(piece.location, piece.entry, piece.start, stop, COLUMNS)
         pixels.append(decoder(rows).pixel_NHWC)
     decoder.close()
     shape = (0, config.image_size, config.image_size, 3)

@@ -4,36 +4,64 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import partial
 
+import typer
+
+from cluster.decoding import plan_pieces
 from cluster.extraction import extract, workers
-from jobs.command import Outcome, command
+from cluster.retrying import prepare_retry
+from jobs.command import ConfigOption, ForceOption, Outcome, SetOption, epilog, execute
 from jobs.config import PipelineConfig
+from jobs.estimate import estimate_extraction
+from jobs.extract_options import DryRunOption, PriceOption, RetryOption
 from jobs.recorded import Work, recorded
-from jobs.steps import Step
+from jobs.steps import Step, finished
 from mmkrl.features.backbones import RANDOM
 from mmkrl.features.report import extraction_metrics
 from mmkrl.tracking import Run
 
 
-def run(config: PipelineConfig, force: bool) -> Outcome:
-    """Extract features of the ingested corpus."""
+def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()) -> Outcome:
+    """Extract features of the ingested corpus; or do dead letters of some reasons again."""
+    section = config.extract
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
-        section = config.extract
+        pieces = plan_pieces(step.inputs["ingest"], section.unit_rows)
+        if retry:
+            pieces = prepare_retry(step.location, finished(config, "extract"), pieces, retry)
         started = time.monotonic()
-        units, choices = extract(step.location, step.inputs["ingest"], section)
+        units, choices = extract(step.location, pieces, section)
         seconds = time.monotonic() - started
         notes = {
             "random_weights": RANDOM in section.weights.values(),
             "engines": {name: asdict(choice) for name, choice in choices.items()},
+            "retried": sorted(retry),
         }
         metrics = extraction_metrics(step.location, units, seconds, workers(section))
         return Work(units, [], notes, metrics)
 
-    return recorded(config, "extract", work, force=force)
+    return recorded(config, "extract", work, force=force or bool(retry))
 
 
-app = command("extract", run, __doc__)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__, epilog=epilog("extract"))
+def main(
+    config: ConfigOption,
+    overrides: SetOption = None,
+    force: ForceOption = False,
+    retry: RetryOption = None,
+    dry_run: DryRunOption = False,
+    hourly_price: PriceOption = 0.0,
+) -> None:
+    """The command line."""
+    act = partial(run, retry=retry or frozenset())
+    if dry_run:
+        act = partial(estimate_extraction, hourly_price=hourly_price)
+    raise SystemExit(execute("extract", act, config, overrides or [], force=force))
+
 
 if __name__ == "__main__":
     app()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from mmkrl.errors import UsageError
@@ -25,6 +26,7 @@ class Section(BaseModel):
 
 
 Config = TypeVar("Config", bound=Section)
+OPERATIONAL: JsonDict = {"operational": True}  # marks a field that changes how work is done, not its result
 
 
 def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:
@@ -62,6 +64,18 @@ def check(values: Mapping[str, Any], schema: type[Config]) -> Config:
         return schema.model_validate(values)
     except ValidationError as error:
         raise UsageError(_explain(error.errors(), schema)) from error
+
+
+def identity(section: BaseModel) -> dict[str, Any]:
+    """What a section says of the result: its values without the operational ones."""
+    values = section.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if field.json_schema_extra == OPERATIONAL:
+            del values[name]
+        elif isinstance(value, BaseModel):
+            values[name] = identity(value)
+    return values
 
 
 def describe(schema: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,11 @@ from mmkrl.data.manifest import (
     read_manifest,
 )
 from mmkrl.data.schemas import VERSIONS, schema_of
-from mmkrl.data.writing import UNITS, UnitWriter
+from mmkrl.data.writing import UNITS, UnitWriter, publish_record
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.storage import Entry, Location
 
+_READS_AT_A_TIME = 16
 _FULL_CHECK_BYTES = 4 << 30  # above this, files are hashed as they are read instead of on opening
 
 
@@ -65,11 +67,19 @@ def write_unit(
 def finished_units(location: Location) -> dict[int, UnitRecord]:
     """The units already published, by number."""
     folder = location / UNITS
-    records = (
-        UnitRecord.model_validate_json((folder / entry.name).read_bytes())
-        for entry in folder.files()
-    )
-    return {record.unit: record for record in records}
+
+    def read(entry: Entry) -> UnitRecord:
+        return UnitRecord.model_validate_json((folder / entry.name).read_bytes())
+
+    with ThreadPoolExecutor(_READS_AT_A_TIME) as pool:
+        return {record.unit: record for record in pool.map(read, folder.files())}
+
+
+def copy_unit(source: Location, target: Location, record: UnitRecord) -> None:
+    """Take over a published unit from another dataset, unchanged."""
+    for entry in record.files:
+        (target / entry.path).write_bytes(_checked_bytes(source, entry))
+    publish_record(target, record)
 
 
 def write_file(location: Location, path: str, data: bytes) -> FileEntry:
@@ -148,31 +158,7 @@ class Dataset:
 
     def read(self, entry: FileEntry, columns: Sequence[str] | None = None) -> pa.Table:
         """One file's rows, after checking that the file is the published one."""
-        data = self.read_bytes(entry)
-        return pq.read_table(pa.BufferReader(data), columns=list(columns) if columns else None)
-
-    def read_rows(
-        self, entry: FileEntry, start: int, stop: int, columns: Sequence[str]
-    ) -> pa.Table:
-        """Some rows of one file, reading only the row groups they lie in.
-
-        The file's hash is not compared, since that would read all of it; who reads images checks
-        that their bytes have the hash which is their id.
-        """
-        source = self.location / entry.path
-        with source.open_input() as file:
-            opened = pq.ParquetFile(file)
-            ends = np.cumsum(
-                [0]
-                + [
-                    opened.metadata.row_group(group).num_rows
-                    for group in range(opened.num_row_groups)
-                ]
-            )
-            first = int(np.searchsorted(ends, start, side="right")) - 1
-            last = int(np.searchsorted(ends, stop, side="left"))
-            table = opened.read_row_groups(range(first, last), columns=list(columns))
-        return table.slice(start - ends[first], stop - start)
+        return read_table(self.location, entry, columns)
 
     def read_bytes(self, entry: FileEntry) -> bytes:
         """One file's bytes.
@@ -180,10 +166,7 @@ class Dataset:
         Raises:
             UserError: the file has changed since it was published.
         """
-        data = (self.location / entry.path).read_bytes()
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise UserError(_changed(self.location / entry.path, "its content differs"))
-        return data
+        return _checked_bytes(self.location, entry)
 
     def file(self, path: str) -> FileEntry:
         """The entry of a file by its path inside the dataset.
@@ -209,6 +192,36 @@ class Dataset:
         schema = schema_of(name).arrow
         chosen = [schema.field(column) for column in columns] if columns else list(schema)
         return pa.schema(chosen).empty_table()
+
+
+def read_table(
+    location: Location, entry: FileEntry, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of one file of the dataset at a location; workers need no more of it.
+
+    Raises:
+        UserError: the file has changed since it was published.
+    """
+    data = _checked_bytes(location, entry)
+    return pq.read_table(pa.BufferReader(data), columns=list(columns) if columns else None)
+
+
+def read_rows(
+    location: Location, entry: FileEntry, start: int, stop: int, columns: Sequence[str]
+) -> pa.Table:
+    """Some rows of one file, reading only the row groups they lie in.
+
+    The file's hash is not compared, since that would read all of it; who reads images checks
+    that their bytes have the hash which is their id.
+    """
+    with (location / entry.path).open_input() as file:
+        opened = pq.ParquetFile(file)
+        groups = [opened.metadata.row_group(n).num_rows for n in range(opened.num_row_groups)]
+        ends = np.cumsum([0, *groups])
+        first = int(np.searchsorted(ends, start, side="right")) - 1
+        last = int(np.searchsorted(ends, stop, side="left"))
+        table = opened.read_row_groups(range(first, last), columns=list(columns))
+    return table.slice(start - ends[first], stop - start)
 
 
 def open_dataset(location: Location) -> Dataset:
@@ -254,6 +267,13 @@ def _check_files(dataset: Dataset) -> None:
             )
         if total <= _FULL_CHECK_BYTES:
             dataset.read_bytes(entry)
+
+
+def _checked_bytes(location: Location, entry: FileEntry) -> bytes:
+    data = (location / entry.path).read_bytes()
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise UserError(_changed(location / entry.path, "its content differs"))
+    return data
 
 
 def _changed(location: Location, how: str) -> str:

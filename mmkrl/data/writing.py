@@ -83,14 +83,18 @@ class UnitWriter:
             files=sorted(self._files, key=lambda entry: entry.path),
             stats=dict(stats or {}),
         )
-        place = self._location / UNITS / f"{self._unit:06d}.json"
-        place.write_bytes(record.model_dump_json().encode())
+        publish_record(self._location, record)
         return record
 
     def _publish(self, name: str) -> None:
         self._files += self._part.publish(self._location, name)
         self._part = _Part()
         self._parts += 1
+
+
+def publish_record(location: Location, record: UnitRecord) -> None:
+    """Make a unit whose files are all there count as published."""
+    (location / UNITS / f"{record.unit:06d}.json").write_bytes(record.model_dump_json().encode())
 
 
 class _Part:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from mmkrl.config import Section
+from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.pictures import Fit
 
 BackboneName: TypeAlias = Literal["efficientnet_lite0", "alexnet", "vgg19", "resnet50"]
@@ -38,13 +38,13 @@ class ExtractConfig(Section):
     """Largest encoded picture, in bytes."""
     max_pixels: int = Field(default=64_000_000, ge=1)
     """Largest picture, width times height."""
-    decode_seconds: float = Field(default=20.0, gt=0)
+    decode_seconds: float = Field(default=20.0, gt=0, json_schema_extra=OPERATIONAL)
     """Longest time that decoding a picture may take."""
-    decode_mb: int = Field(default=1024, ge=16)
+    decode_mb: int = Field(default=1024, ge=16, json_schema_extra=OPERATIONAL)
     """Most memory that decoding a picture may take, in MiB."""
     unit_rows: int = Field(default=256, ge=1)
     """Pictures in one piece of work: what a kill can lose, and what travels between workers."""
-    workers: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Inference workers; none means one a GPU, or one a core where there is no GPU."""
 
     @field_validator("backbones")

@@ -25,11 +25,13 @@ class Decoded:
         image_ids: Ids of the usable pictures.
         pixel_NHWC: Their pixels, uint8.
         dead: Dead-letter rows of the others.
+        dead_places: Positions of the others in the piece.
     """
 
     image_ids: list[str]
     pixel_NHWC: Pixels
     dead: list[dict[str, str]]
+    dead_places: list[int]
 
 
 class Decoder:
@@ -59,15 +61,17 @@ class Decoder:
         _check_content(ids, uris, images)
         kept: list[str] = []
         dead: list[dict[str, str]] = []
+        dead_places: list[int] = []
         shape = (len(images), self._size, self._size, 3)
         pixel_NHWC = np.empty(shape, np.uint8)
         for i, result in enumerate(self._isolated.map(images)):
             if isinstance(result, UnusablePicture):
                 dead.append(dead_letter(uris[i], result.reason, result.detail))
+                dead_places.append(i)
             else:
                 pixel_NHWC[len(kept)] = np.frombuffer(result, np.uint8).reshape(shape[1:])
                 kept.append(ids[i])
-        return Decoded(kept, pixel_NHWC[: len(kept)], dead)
+        return Decoded(kept, pixel_NHWC[: len(kept)], dead, dead_places)
 
     def close(self) -> None:
         """End the decoding process."""

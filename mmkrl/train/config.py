@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mmkrl.config import Section
+from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.words import GLOVE
 from mmkrl.models.bcdnn import BCDNNConfig
 from mmkrl.train.loop import LoopConfig
@@ -31,11 +31,11 @@ class TrainConfig(Section):
     """Training processes of one run; their gradients are averaged."""
     threads: int = Field(default=1, ge=1)
     """Compute threads of each process."""
-    concurrent_runs: int | None = Field(default=None, ge=1)
+    concurrent_runs: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Variants and seeds trained at the same time; none means as many as cores (or GPUs) allow."""
     batch_size: int = Field(default=256, ge=2)
     """Rows of a global batch, shared among the workers."""
-    retries: int = Field(default=3, ge=0)
+    retries: int = Field(default=3, ge=0, json_schema_extra=OPERATIONAL)
     """How often a run whose worker dies is taken up again from its last checkpoint."""
     loop: LoopConfig = LoopConfig()
     """Optimisation."""

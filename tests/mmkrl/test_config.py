@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, model_validator
 
-from mmkrl.config import Section, describe, load
+from mmkrl.config import OPERATIONAL, Section, describe, identity, load
 from mmkrl.errors import UsageError, UserError
 
 
@@ -173,3 +173,20 @@ def test_describe_lists_every_key_with_its_default_and_meaning():
         ("job.names", "[a, b]", "Who."),
         ("job.path", "required", "Where."),
     ]
+
+
+class Inner(Section):
+    margin: float = 0.2
+    retries: int = Field(default=3, json_schema_extra=OPERATIONAL)
+
+
+class Outer(Section):
+    inner: Inner = Inner()
+    workers: int | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    name: str = "x"
+
+
+def test_how_work_is_done_is_not_part_of_its_identity():
+    assert identity(Outer()) == {"inner": {"margin": 0.2}, "name": "x"}
+    assert identity(Outer(workers=4, inner=Inner(retries=9))) == identity(Outer())
+    assert identity(Outer(inner=Inner(margin=0.3))) != identity(Outer())

@@ -1,0 +1,59 @@
+"""A new version of a dataset of features in which chosen dead letters are done again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from cluster.decoding import CorpusPiece
+from cluster.extraction import CHOICE_FILE
+from mmkrl.data.dataset import Dataset, copy_unit, finished_units
+from mmkrl.errors import UserError
+from mmkrl.features.report import dead_letters
+from mmkrl.features.retry import Former
+from mmkrl.storage import Location
+
+_COPIES_AT_A_TIME = 16
+
+
+def prepare_retry(
+    location: Location, former: Dataset, pieces: Sequence[CorpusPiece], reasons: frozenset[str]
+) -> list[CorpusPiece]:
+    """Take over every piece that has no such dead letter, and mark the others to be merged.
+
+    Args:
+        location: Folder of the new version.
+        former: The finished version.
+        pieces: The corpus, cut as it was for the finished version.
+        reasons: Reasons of the dead letters to do again.
+
+    Raises:
+        UserError: no dead letter has such a reason.
+    """
+    units = finished_units(former.location)
+    counts = dead_letters(former.location, list(units.values()))
+    if reasons.isdisjoint(counts):
+        there = ", ".join(f"{reason} ({n})" for reason, n in sorted(counts.items())) or "none"
+        raise UserError(
+            f"--retry: {former.location} has no dead letters with the reason "
+            f"{' or '.join(sorted(reasons))}; there are: {there}"
+        )
+    marked = [
+        replace(piece, former=Former(former.location, units[number], reasons))
+        for number, piece in enumerate(pieces)
+    ]
+    done = finished_units(location)
+    engines = former.location / CHOICE_FILE
+    if engines.is_file():
+        (location / CHOICE_FILE).write_bytes(engines.read_bytes())
+
+    def take_over(number: int) -> None:
+        earlier = marked[number].former
+        assert earlier is not None
+        if number not in done and not earlier.concerned:
+            copy_unit(former.location, location, units[number])
+
+    with ThreadPoolExecutor(_COPIES_AT_A_TIME) as pool:
+        list(pool.map(take_over, range(len(marked))))
+    return marked

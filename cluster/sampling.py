@@ -1,0 +1,70 @@
+"""Measuring an extraction on a few pictures before paying for all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from cluster.decoding import CorpusPiece
+from cluster.session import gpus
+from mmkrl import torch_setup
+from mmkrl.data.dataset import read_rows
+from mmkrl.features.choice import choose_engines
+from mmkrl.features.config import ExtractConfig
+from mmkrl.features.decoding import COLUMNS, Decoder
+from mmkrl.features.estimate import Sample
+from mmkrl.features.extractor import Extractor
+
+_SAMPLED_PIECES = 8
+_ROWS_A_PIECE = 32
+
+
+def sample_extraction(pieces: Sequence[CorpusPiece], config: ExtractConfig) -> Sample:
+    """Decode and infer a few rows of pieces spread over the corpus, on one worker.
+
+    Args:
+        pieces: The corpus.
+        config: Backbones and sizes.
+    """
+    spread = np.unique(np.linspace(0, len(pieces) - 1, _SAMPLED_PIECES).astype(int))
+    task: Any = ray.remote(num_cpus=1, num_gpus=1 if gpus() else 0)(_measure)
+    sample: Sample = ray.get(task.remote([pieces[i] for i in spread], config, gpus() > 0))
+    return sample
+
+
+def _measure(pieces: Sequence[CorpusPiece], config: ExtractConfig, gpu: bool) -> Sample:
+    torch_setup.use_threads(1)
+    rows = pa.concat_tables(
+        read_rows(
+            piece.location,
+            piece.entry,
+            piece.start,
+            min(piece.stop, piece.start + _ROWS_A_PIECE),
+            COLUMNS,
+        )
+        for piece in pieces
+    )
+    decoder = Decoder(config)
+    decoder(rows.slice(0, 1))  # starts its process
+    started = time.perf_counter()
+    decoded = decoder(rows)
+    decode_s = time.perf_counter() - started
+    decoder.close()
+    choices = choose_engines(config, "cuda" if gpu else "cpu", decoded.pixel_NHWC)
+    extractor = Extractor(config, {name: choice.engine for name, choice in choices.items()})
+    extractor(decoded.pixel_NHWC[:1])  # the first pass allocates
+    started = time.perf_counter()
+    vectors = extractor(decoded.pixel_NHWC)
+    return Sample(
+        images=rows.num_rows,
+        read_bytes=rows.nbytes,
+        decode_s=decode_s,
+        infer_s=time.perf_counter() - started,
+        dead=len(decoded.dead),
+        dimension=sum(vector_ND.shape[1] for vector_ND in vectors.values()),
+    )
