@@ -9,6 +9,7 @@ from mmkrl.config import Section
 from mmkrl.data.ingest import IngestConfig
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.features.config import ExtractConfig
+from mmkrl.mining.grouping import DedupeConfig
 from mmkrl.mining.relationships import MineConfig
 from mmkrl.tracking import TrackingConfig
 from mmkrl.train.config import TrainConfig
@@ -36,6 +37,8 @@ class PipelineConfig(Section):
     """Where to record."""
     ingest: IngestConfig
     """Reading a crawl into a corpus."""
+    dedupe: DedupeConfig = DedupeConfig()
+    """Finding images that show the same picture."""
     mine: MineConfig = MineConfig()
     """Finding relationships in the corpus."""
     extract: ExtractConfig = ExtractConfig()

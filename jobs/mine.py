@@ -13,7 +13,7 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.mining.candidates import mine_part
+from mmkrl.mining.candidates import CorpusPart, mine_part
 from mmkrl.mining.publish import read_parts, write_mined
 from mmkrl.mining.registry import make_miner
 from mmkrl.mining.relationships import Mined, assemble
@@ -26,12 +26,14 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     """Mine the ingested corpus."""
 
     def work(step: Step, tracked: Run) -> Work:
-        corpus = step.inputs["ingest"]
+        corpus, deduped = step.inputs["ingest"], step.inputs["dedupe"]
         miner = make_miner(config.mine.miner, corpus.table("texts", ["uri", "kind", "text"]))
         folder = step.location / _CANDIDATES
+        kept_only = config.mine.duplicates == "one"
 
-        def one(number: int, images: FileEntry) -> UnitRecord:
-            return mine_part(folder, number, corpus, images, miner)
+        def one(number: int, _: FileEntry) -> UnitRecord:
+            part = CorpusPart(number, corpus, deduped)
+            return mine_part(folder, part, miner, kept_only=kept_only)
 
         parts = run_units(folder, corpus.files("images"), one, label="mine")
         mined = assemble(read_parts(folder, parts, "candidates"), config.mine)

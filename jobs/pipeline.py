@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import rich
 
-from jobs import evaluate, extract, ingest, mine, query, train
+from jobs import dedupe, evaluate, extract, ingest, mine, query, train
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.steps import finished
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _CHAIN = {
     "ingest": ingest.run,
+    "dedupe": dedupe.run,
     "mine": mine.run,
     "extract": extract.run,
     "train": train.run,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.config import PipelineConfig
+from mmkrl.config import identity
 from mmkrl.data.dataset import Dataset, Origin, open_dataset
 from mmkrl.data.digest import fingerprint
 from mmkrl.data.manifest import MANIFEST_NAME
@@ -23,7 +24,8 @@ from mmkrl.storage import Location, locate
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
-    "mine": ("ingest",),
+    "dedupe": ("ingest",),
+    "mine": ("ingest", "dedupe"),
     "extract": ("ingest",),
     "train": ("mine", "extract"),
     "evaluate": ("mine", "extract", "train"),
@@ -66,7 +68,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if job == "ingest":
         digests["sources"] = fingerprint(listing(config.ingest.sources))
     section = _section(config, job)
-    key = fingerprint([job, section, digests])
+    key = fingerprint([job, identity(getattr(config, job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
     published = [v for v in versions if (folder / _folder(key, v) / MANIFEST_NAME).is_file()]

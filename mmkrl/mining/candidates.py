@@ -2,7 +2,7 @@
 
 A miner turns the texts of one image into a finding; this module applies it to a part of the
 corpus and keeps what the second pass (:mod:`mmkrl.mining.relationships`) needs to know of the
-picture itself: its id and a perceptual hash.
+picture itself: its id and the perceptual hash that ``jobs.dedupe`` made.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import imagehash
+import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from mmkrl.data.dataset import Dataset, write_unit
+from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.data.pictures import Limits, UnusablePicture, decode
+from mmkrl.data.pictures import UnusablePicture
 from mmkrl.data.schemas import CANDIDATES, DEAD_LETTERS
+from mmkrl.mining.picture_hash import Hashes
 from mmkrl.storage import Location
 
-HASH_SIDE = 16  # a perceptual hash has HASH_SIDE² bits
-_HASH_PIXELS = 64
+_COLUMNS = ["image_id", "source", "uri"]
 Texts = Mapping[str, list[str]]  # texts of one image by kind
 
 
@@ -63,57 +63,59 @@ class Miner(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class CorpusPart:
+    """One images file of a corpus with what belongs to it.
+
+    Attributes:
+        number: Its place among the images files.
+        corpus: The ingested corpus.
+        deduped: What ``jobs.dedupe`` found in it.
+    """
+
+    number: int
+    corpus: Dataset
+    deduped: Dataset
+
+
 def mine_part(
-    location: Location, number: int, corpus: Dataset, images: FileEntry, miner: Miner
+    location: Location, part: CorpusPart, miner: Miner, *, kept_only: bool = False
 ) -> UnitRecord:
     """Apply a miner to one part of a corpus and publish the candidates.
 
     Args:
         location: Where candidates go.
-        number: Number of this unit.
-        corpus: The ingested corpus.
-        images: The part's images; its texts are those of the same part.
+        part: The part.
         miner: What reads the texts.
+        kept_only: Set aside images for which another one stands.
     """
-    texts = _texts_of_part(corpus, images)
+    images = part.corpus.files("images")[part.number]
+    rows = part.corpus.read(images, _COLUMNS)
+    texts = _texts_of_part(part.corpus, images)
+    hashes = Hashes.of_part(part.deduped, part.number)
+    replaced = superseded(part.deduped).among(rows) if kept_only else np.zeros(len(rows), bool)
     candidates, dead = [], []
-    for row in corpus.read(images, ["image_id", "source", "uri", "image"]).to_pylist():
+    for row, is_replaced in zip(rows.to_pylist(), replaced.tolist(), strict=True):
         try:
             finding = miner(texts[row["uri"]])
-            picture_hash = perceptual_hash(row["image"])
+            picture_hash = hashes.of(row["image_id"], row["uri"])
+            if is_replaced:
+                raise NotUsable("duplicate", "another image that shows the same is kept")
         except (NotUsable, UnusablePicture) as fault:
-            dead.append(
-                {
-                    "stage": "mine",
-                    "record": row["uri"],
-                    "reason": fault.reason,
-                    "detail": fault.detail,
-                }
-            )
+            told = {"reason": fault.reason, "detail": fault.detail}
+            dead.append({"stage": "mine", "record": row["uri"], **told})
             continue
-        identity = {key: row[key] for key in ("image_id", "source", "uri")}
-        candidates.append({**identity, **vars(finding), "hash": picture_hash})
+        candidates.append({**row, **vars(finding), "hash": picture_hash})
     return write_unit(
         location,
-        number,
+        part.number,
         {
             "candidates": pa.Table.from_pylist(candidates, CANDIDATES.arrow),
             "dead_letters": pa.Table.from_pylist(dead, DEAD_LETTERS.arrow),
         },
-        rows_in=len(candidates) + len(dead),
+        rows_in=len(rows),
         rows_out=len(candidates),
     )
-
-
-def perceptual_hash(data: bytes) -> bytes:
-    """The DCT hash of a picture, HASH_SIDE² bits.
-
-    Raises:
-        UnusablePicture: the picture cannot be decoded.
-    """
-    picture = Image.fromarray(decode(data, Limits(), size=_HASH_PIXELS))
-    bits = imagehash.phash(picture, hash_size=HASH_SIDE).hash
-    return bytes(int("".join("1" if bit else "0" for bit in bits.ravel()), 2).to_bytes(32, "big"))
 
 
 def _texts_of_part(corpus: Dataset, images: FileEntry) -> Mapping[str, dict[str, list[str]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ from mmkrl.data.splits import (
     split_pairs,
 )
 from mmkrl.errors import UserError
+from mmkrl.mining.hamming import distances
 
 _TRIPLE = ["subject", "predicate", "object"]
 _ID_HEX = 16
@@ -43,6 +45,8 @@ class MineConfig(Section):
 
     miner: str = "emoji"
     """What reads the texts; see ``mmkrl.mining.registry``."""
+    duplicates: Literal["keep", "one"] = "keep"
+    """``one`` uses a single image of each group that ``jobs.dedupe`` found, ``keep`` all."""
     min_images: int = Field(default=1, ge=1)
     """Relationships with fewer usable images are dropped."""
     split: SplitConfig = SplitConfig()
@@ -189,8 +193,8 @@ def nearest_distances(
     """
     nearest = []
     for start in range(0, len(query_QW), _HASH_CHUNK):
-        differing = query_QW[start : start + _HASH_CHUNK, None, :] ^ reference_RW[None, :, :]
-        nearest.append(np.bitwise_count(differing).sum(axis=2, dtype=np.int64).min(axis=1))
+        chunk_C1W = query_QW[start : start + _HASH_CHUNK, None, :]
+        nearest.append(distances(chunk_C1W, reference_RW[None, :, :]).min(axis=1))
     return np.concatenate(nearest)
 
 

@@ -16,7 +16,7 @@ from mmkrl.index.space import KnowledgeSpace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
-_JOBS = ("ingest", "mine", "extract", "train", "evaluate")
+_JOBS = ("ingest", "dedupe", "mine", "extract", "train", "evaluate")
 _KEYS = [
     "job",
     "output",
@@ -93,6 +93,7 @@ def test_hostile_files_are_dead_letters_with_their_reason(chain):
     }
     (reason,) = dead_letters(place, "extract").values()
     assert reason == "truncated"
+    assert dead_letters(place, "dedupe") == {"truncated.png": "truncated"}
     assert dead_letters(place, "mine")["truncated.png"] == "truncated"
 
 
@@ -115,7 +116,7 @@ def test_the_same_chain_again_is_skipped(chain, quick):
 
 
 def test_force_makes_a_new_version_of_the_same_content(chain, joined, new_place):
-    place = joined(new_place("forced")).take(chain[0], "ingest", "mine")
+    place = joined(new_place("forced")).take(chain[0], "ingest", "dedupe", "mine")
     before = place.dataset("mine")
     result = place.done("mine", "--force")
     assert result["status"] == "done"

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 _DEADLINE_S = 300
 _POLL_S = 0.005
 _EXTRACT_INPUTS = ("ingest",)
-_TRAIN_INPUTS = ("ingest", "mine", "extract")
+_TRAIN_INPUTS = ("ingest", "dedupe", "mine", "extract")
 
 
 @contextlib.contextmanager

@@ -66,13 +66,13 @@ def test_own_section_changes_the_key_and_others_do_not(configured):
 
 def test_the_inputs_content_changes_the_key(configured):
     done(configured(), "ingest", b"one")
-    first = step(configured(), "mine")
+    first = step(configured(), "extract")
     assert first.inputs.keys() == {"ingest"}
     assert first.origin.inputs == {"ingest": first.inputs["ingest"].digest}
     done(configured(), "ingest", b"one", force=True)
-    assert step(configured(), "mine").origin.key == first.origin.key  # made again, the same
+    assert step(configured(), "extract").origin.key == first.origin.key  # made again, the same
     done(configured(), "ingest", b"two", force=True)
-    assert step(configured(), "mine").origin.key != first.origin.key
+    assert step(configured(), "extract").origin.key != first.origin.key
 
 
 def test_changed_sources_are_other_work(configured, tmp_path):
@@ -84,7 +84,7 @@ def test_changed_sources_are_other_work(configured, tmp_path):
 
 def test_jobs_with_one_configuration_have_different_keys(configured):
     done(configured(), "ingest")
-    assert step(configured(), "mine").origin.key != step(configured(), "extract").origin.key
+    assert step(configured(), "dedupe").origin.key != step(configured(), "extract").origin.key
 
 
 def test_force_makes_the_next_version_of_published_work_only(configured):
@@ -112,15 +112,15 @@ def test_versions_are_numbers_and_not_words(configured):
     assert step(config, "ingest").version == 10
 
 
-@pytest.mark.parametrize("job", ["mine", "extract", "train", "evaluate"])
+@pytest.mark.parametrize("job", ["dedupe", "mine", "extract", "train", "evaluate"])
 def test_missing_input_names_the_command(configured, job):
     with pytest.raises(UserError, match=r"no finished 'ingest'.*python -m jobs\.ingest"):
         step(configured(), job)
 
 
 def test_the_first_missing_input_is_named(configured):
-    done(configured(), "ingest")
-    done(configured(), "mine")
+    for job in ("ingest", "dedupe", "mine"):
+        done(configured(), job)
     with pytest.raises(UserError, match=r"python -m jobs\.extract"):
         step(configured(), "train")
 

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from mmkrl.data.dataset import Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.pictures import UnusablePicture
-from mmkrl.data.readers import SourceConfig, plan
-from mmkrl.mining.candidates import Finding, NotUsable, mine_part, perceptual_hash
+from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
+from mmkrl.data.ingest import IngestConfig
+from mmkrl.data.readers import SourceConfig
+from mmkrl.mining.candidates import CorpusPart, Finding, NotUsable, mine_part
+from mmkrl.mining.grouping import DedupeConfig, dedupe
+from mmkrl.mining.picture_hash import perceptual_hash
 from mmkrl.storage import locate
+from tests.mmkrl.data.crawls import ingest
+from tests.mmkrl.mining.drawings import drawing
+from tests.mmkrl.mining.hash_rows import run_here
 
-
-def drawing(seed: int = 0, size: int = 64, kind: str = "PNG", **options) -> bytes:
-    """Blobs of many sizes, as a photo has, in a picture of any size."""
-    grid = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8)
-    file = io.BytesIO()
-    picture = Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-def bits_apart(a: bytes, b: bytes) -> int:
-    return (int.from_bytes(perceptual_hash(a)) ^ int.from_bytes(perceptual_hash(b))).bit_count()
-
-
-def test_a_perceptual_hash_survives_another_encoding_and_tells_drawings_apart():
-    original = drawing()
-    assert len(perceptual_hash(original)) == 32
-    assert bits_apart(original, drawing(size=200, kind="JPEG", quality=70)) <= 24
-    assert bits_apart(original, drawing(seed=1)) > 70
-
-
-def test_a_picture_that_cannot_be_decoded_has_no_hash():
-    with pytest.raises(UnusablePicture):
-        perceptual_hash(drawing()[:200])
+FILES = {
+    "a": drawing(0),
+    "b": drawing(1),
+    "c": drawing(2)[:200],
+    "d": drawing(3),
+    "e": drawing(3, kind="JPEG", quality=60),
+}
 
 
 def says(texts) -> Finding:
@@ -48,36 +32,50 @@ def says(texts) -> Finding:
     return Finding("cat", "on", texts["alt"][0], "cat + mat")
 
 
-def test_every_image_becomes_a_candidate_or_a_dead_letter(tmp_path: Path):
+@pytest.fixture
+def corpora(tmp_path: Path) -> tuple[Dataset, Dataset]:
+    """A corpus of five files in two parts, one without text and one truncated; its duplicates."""
     crawl = tmp_path / "crawl"
     crawl.mkdir()
-    files = {"a": drawing(0), "b": drawing(1), "c": drawing(2)[:200], "d": drawing(3)}
-    for name, data in files.items():
+    for name, data in FILES.items():
         (crawl / name).write_bytes(data)
-    lines = [f'{{"file": "{name}", "alt": "mat {name}"}}' for name in "acd"]
+    lines = [f'{{"file": "{name}", "alt": "mat {name}"}}' for name in "acde"]
     (crawl / "captions.jsonl").write_text("\n".join(lines))
-    config = IngestConfig(sources=[SourceConfig(path=str(crawl), format="folder")], unit_rows=3)
-    folder = locate(tmp_path / "corpus")
-    units = plan(config.sources, unit_rows=config.unit_rows)
-    records = [ingest_unit(folder, n, unit, config) for n, unit in enumerate(units)]
-    publish(folder, Origin("ingest", "key", {}, {}, ""), records)
-    corpus = open_dataset(folder)
+    source = SourceConfig(path=str(crawl), format="folder")
+    corpus = ingest(IngestConfig(sources=[source], unit_rows=3), tmp_path / "corpus")
+    out = locate(tmp_path / "deduped")
+    units, _ = dedupe(out, corpus, DedupeConfig(), run_here)
+    publish(out, Origin("dedupe", "key", {}, {}, ""), units)
+    return corpus, open_dataset(out)
 
-    out = locate(tmp_path / "candidates")
-    mined = [mine_part(out, n, corpus, part, says) for n, part in enumerate(corpus.files("images"))]
 
-    assert [(unit.rows_in, unit.rows_out, unit.dead_letters) for unit in mined] == [
-        (3, 1, 2),
-        (1, 1, 0),
-    ]
+def mine(place, corpora, **options):
+    """Rows in, rows out and dead letters by part; candidates and dead letters by file."""
+    corpus, deduped = corpora
+    out = locate(place)
+    parts = [CorpusPart(n, corpus, deduped) for n in range(len(corpus.files("images")))]
+    mined = [mine_part(out, part, says, **options) for part in parts]
     publish(out, Origin("mine", "key", {}, {}, ""), mined)
     found = open_dataset(out)
     rows = {Path(row["uri"]).name: row for row in found.table("candidates").to_pylist()}
-    assert sorted(rows) == ["a", "d"]
-    assert rows["d"]["object"] == "mat d"
-    assert rows["d"]["hash"] == perceptual_hash(files["d"])
     dead = {Path(row["record"]).name: row for row in found.table("dead_letters").to_pylist()}
-    assert {name: row["reason"] for name, row in dead.items()} == {
-        "b": "no_text",
-        "c": "truncated",
-    }
+    return [(unit.rows_in, unit.rows_out, unit.dead_letters) for unit in mined], rows, dead
+
+
+def test_every_image_becomes_a_candidate_or_a_dead_letter(tmp_path, corpora):
+    counts, rows, dead = mine(tmp_path / "candidates", corpora)
+    assert counts == [(3, 1, 2), (2, 2, 0)]
+    assert sorted(rows) == ["a", "d", "e"]
+    assert rows["d"]["object"] == "mat d"
+    assert rows["d"]["hash"] == perceptual_hash(FILES["d"])
+    reasons = {name: (row["stage"], row["reason"]) for name, row in dead.items()}
+    assert reasons == {"b": ("mine", "no_text"), "c": ("mine", "truncated")}
+
+
+def test_of_duplicates_one_may_be_kept(tmp_path, corpora):
+    (duplicate,) = corpora[1].table("duplicates").to_pylist()
+    assert {Path(duplicate[key]).name for key in ("uri", "kept_uri")} == {"d", "e"}
+    counts, rows, dead = mine(tmp_path / "candidates", corpora, kept_only=True)
+    assert counts == [(3, 1, 2), (2, 1, 1)]
+    assert sorted(rows) == ["a", Path(duplicate["kept_uri"]).name]
+    assert dead[Path(duplicate["uri"]).name]["reason"] == "duplicate"
