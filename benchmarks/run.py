@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import extractor
+from benchmarks import extract
 
 if __name__ == "__main__":
-    extractor.main("--quick" in sys.argv)
+    extract.main("--quick" in sys.argv)

@@ -92,7 +92,7 @@ class _Infer:
         self._rows = Counter("mmkrl_extract_rows", "Rows of the corpus", tag_keys=("outcome",))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        started = time.perf_counter()
+        began, started = time.time(), time.perf_counter()
         image_ids, dead, kept, places = pickle.loads(row["ids"])  # noqa: S301 - our own bytes
         pixels = np.frombuffer(row["pixels"], np.uint8).reshape(-1, self._size, self._size, 3)
         vectors = self._extractor(pixels)
@@ -111,6 +111,8 @@ class _Infer:
                 "infer_s": inferred - started,
                 "write_s": time.perf_counter() - inferred,
                 "infer_mb": private_mb(),
+                "began_at": began,
+                "ended_at": time.time(),
             },
         )
         for outcome, count in (("features", len(image_ids)), ("dead_letter", len(dead))):

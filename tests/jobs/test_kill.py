@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mmkrl.storage import locate
+from tests.jobs.published import hashes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -54,11 +55,6 @@ def wait_for(process, place, job, condition):
         time.sleep(_POLL_S)
     log = (place.folder / f"{job}.log").read_text()
     return pytest.fail(f"{job} did not come so far:\n{log[-4000:]}")
-
-
-def hashes(dataset, folder=""):
-    files = dataset.manifest.files
-    return {file.path: file.sha256 for file in files if file.path.startswith(folder)}
 
 
 def files(place, pattern):

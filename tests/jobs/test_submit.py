@@ -142,7 +142,7 @@ def ingested(head: Head, settings: list[str]) -> Submission:
 def later(head: Head, settings: list[str], ingested: Submission) -> dict[str, Submission]:
     """What is submitted after it, all at once: several jobs share a cluster."""
     entrypoints = {
-        "mine": ["jobs.mine", *settings, "--set", "ray.cluster_cpus=8"],
+        "dedupe": ["jobs.dedupe", *settings, "--set", "ray.cluster_cpus=8"],
         "again": ["jobs.ingest", *settings],
         "wrong": ["jobs.ingest", *settings, "--set", "ingest.sorces=1"],
         "wait": [
@@ -224,12 +224,12 @@ def test_ingest_is_done(ingested):
     assert (Path(result["output"]) / "manifest.json").is_file()
 
 
-def test_mine_waits_for_its_nodes_and_finds_what_ingest_made(later):
-    mined = later["mine"]
-    assert mined.exit_status == 0, mined.logs
-    assert mined.status == "SUCCEEDED"
-    result = mined.result
-    assert (result["job"], result["status"]) == ("mine", "done")
+def test_dedupe_waits_for_its_nodes_and_finds_what_ingest_made(later):
+    deduped = later["dedupe"]
+    assert deduped.exit_status == 0, deduped.logs
+    assert deduped.status == "SUCCEEDED"
+    result = deduped.result
+    assert (result["job"], result["status"]) == ("dedupe", "done")
     assert result["rows_in"] == result["rows_out"] + result["dead_letters"] > 0
     assert (Path(result["output"]) / "manifest.json").is_file()
 
