@@ -61,14 +61,14 @@ def command(job: str, run: Run, description: str) -> typer.Typer:
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-    @app.command(help=description, epilog=_epilog(job))
+    @app.command(help=description, epilog=epilog(job))
     def main(config: ConfigOption, overrides: SetOption = None, force: ForceOption = False) -> None:
         raise SystemExit(execute(job, run, config, overrides or [], force=force))
 
     return app
 
 
-def _epilog(job: str) -> str:
+def epilog(job: str) -> str:
     """The keys of the job's section of the configuration, and an example."""
     field = PipelineConfig.model_fields.get(job)
     section = field.annotation if field else None
@@ -102,7 +102,12 @@ def execute(
     started = time.monotonic()
     try:
         settings = load(config, overrides, PipelineConfig)
-        check_access(locate(settings.workspace))
+        sources = settings.ingest.sources
+        places = [
+            settings.workspace,
+            *(path for s in sources for path in (s.path, s.images) if path),
+        ]
+        check_access(locate(place) for place in places)
         with connect(settings.ray):
             outcome = run(settings, force)
     except UserError as error:

@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """The command or its configuration is wrong; jobs exit with status 2."""
+
+
+class UnavailableError(UserError):
+    """Storage cannot be reached; it says nothing about the data, which must not be given up."""

@@ -7,19 +7,22 @@ knows nothing of datasets. S3 endpoints and credentials come from the standard A
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from mmkrl import s3
 from mmkrl.errors import UserError
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _S3_SCHEME = "s3://"
 
@@ -31,23 +34,6 @@ class Entry:
     name: str
     size_bytes: int
     modified_ns: int
-
-
-@functools.cache
-def _s3() -> pafs.FileSystem:
-    """The S3 filesystem; pyarrow finds the credentials, but not the endpoint, as boto3 does."""
-    import boto3
-
-    settings = boto3.client("s3").meta
-    endpoint = urlsplit(settings.endpoint_url)
-    own = not (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    return pafs.S3FileSystem(
-        region=settings.region_name,
-        scheme=endpoint.scheme if own else None,
-        endpoint_override=endpoint.netloc if own else None,
-        connect_timeout=10,
-        request_timeout=60,
-    )
 
 
 @dataclass(frozen=True)
@@ -82,16 +68,30 @@ class Location:
 
     @property
     def filesystem(self) -> pafs.FileSystem:
-        """The pyarrow filesystem that reads :attr:`path`."""
-        return _s3() if self.remote else pafs.LocalFileSystem()
+        """A pyarrow filesystem for :attr:`path`, for libraries that want one."""
+        return s3.arrow_filesystem() if self.remote else pafs.LocalFileSystem()
+
+    @property
+    def _object(self) -> s3.Object:
+        return s3.Object.of(self.path)
+
+    def entry(self) -> Entry | None:
+        """This file's size and change mark, under an empty name; None if there is no file."""
+        if self.remote:
+            meta = self._object.head()
+            return _entry("", meta) if meta else None
+        info = pafs.LocalFileSystem().get_file_info(self.path)
+        if info.type != pafs.FileType.File:
+            return None
+        return Entry("", info.size, info.mtime_ns or 0)
 
     def is_file(self) -> bool:
         """Whether a file is there."""
-        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.File)
+        return self.entry() is not None
 
     def is_dir(self) -> bool:
         """Whether a folder (or S3 prefix) is there."""
-        return bool(self.filesystem.get_file_info(self.path).type == pafs.FileType.Directory)
+        return self._object.is_folder() if self.remote else Path(self.path).is_dir()
 
     def size_bytes(self) -> int:
         """Size of the file.
@@ -99,10 +99,10 @@ class Location:
         Raises:
             UserError: there is no file.
         """
-        info = self.filesystem.get_file_info(self.path)
-        if info.type != pafs.FileType.File:
+        entry = self.entry()
+        if entry is None:
             raise UserError(f"{self}: no such file")
-        return int(info.size)
+        return entry.size_bytes
 
     def read_bytes(self) -> bytes:
         """The whole file.
@@ -111,8 +111,7 @@ class Location:
             UserError: there is no file.
         """
         try:
-            with self.filesystem.open_input_stream(self.path) as stream:
-                return bytes(stream.read())
+            return self._object.read() if self.remote else Path(self.path).read_bytes()
         except FileNotFoundError as error:
             raise UserError(f"{self}: no such file") from error
 
@@ -136,39 +135,57 @@ class Location:
             UserError: there is no file.
         """
         try:
-            return self.filesystem.open_input_file(self.path)
+            if self.remote:
+                return self._object.open()
+            return pafs.LocalFileSystem().open_input_file(self.path)
         except FileNotFoundError as error:
             raise UserError(f"{self}: no such file") from error
 
     def write_bytes(self, data: bytes | memoryview | pa.Buffer) -> None:
         """Publish a file atomically: readers see the old one, none, or all of the new one."""
         if self.remote:
-            with self.filesystem.open_output_stream(self.path) as stream:
-                stream.write(data)
+            self._object.write(memoryview(data).cast("B"))
         else:
             _write_local(Path(self.path), data)
 
     def upload(self, source: Path) -> None:
         """Copy a local file here, atomically, a piece at a time."""
+        source.stat()  # one that is absent is named
         if self.remote:
-            _upload_s3(source, self.path)
+            self._object.write(source)
         else:
             _copy_local(source, Path(self.path))
 
     def files(self) -> Iterator[Entry]:
         """Every file below this folder, by name; temporary files of unfinished writes left out."""
+        start = len(self.path.rstrip("/")) + 1
+        for entry in sorted(self._listed(start), key=lambda entry: entry.name):
+            if not entry.name.rsplit("/", 1)[-1].startswith(".tmp-"):
+                yield entry
+
+    def _listed(self, start: int) -> Iterator[Entry]:
+        """The files below in no order, named by what follows the ``start`` of their path."""
+        if self.remote:
+            target = self._object
+            for meta in target.below():
+                yield _entry(f"{target.bucket}/{meta['path']}"[start:], meta)
+            return
         selector = pafs.FileSelector(self.path, recursive=True, allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
-        for info in sorted(infos, key=lambda item: item.path):
-            if info.type == pafs.FileType.File and not info.base_name.startswith(".tmp-"):
-                name = info.path[len(self.path.rstrip("/")) + 1 :]
-                yield Entry(name, info.size, info.mtime_ns or 0)
+        for info in pafs.LocalFileSystem().get_file_info(selector):
+            if info.type == pafs.FileType.File:
+                yield Entry(info.path[start:], info.size, info.mtime_ns or 0)
 
     def folders(self) -> list[str]:
         """Names of the folders directly inside this one."""
+        if self.remote:
+            return self._object.folders()
         selector = pafs.FileSelector(self.path, recursive=False, allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
+        infos = pafs.LocalFileSystem().get_file_info(selector)
         return sorted(i.base_name for i in infos if i.type == pafs.FileType.Directory)
+
+
+def _entry(name: str, meta: ObjectMeta) -> Entry:
+    return Entry(name, meta["size"], int(meta["last_modified"].timestamp()) * 10**9)
 
 
 def locate(path: str | os.PathLike[str]) -> Location:
@@ -189,37 +206,15 @@ def locate(path: str | os.PathLike[str]) -> Location:
     return Location(str(Path(text).expanduser().resolve()), remote=False)
 
 
-def check_access(location: Location) -> None:
-    """Fail now, in one line, if the bucket of an S3 location cannot be used.
+def check_access(locations: Iterable[Location]) -> None:
+    """Fail now, in one line, if a bucket that a job is going to use cannot be used.
 
     Raises:
-        UserError: no credentials, wrong credentials, or no such bucket.
+        UserError: no credentials, wrong credentials, no such bucket, or no answer.
     """
-    if not location.remote:
-        return
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket = location.path.split("/", 1)[0]
-    try:
-        boto3.client("s3").head_bucket(Bucket=bucket)
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        meaning = {"403": "access denied: check the credentials", "404": "no such bucket"}
-        raise UserError(f"s3://{bucket}: {meaning.get(code, code)}") from error
-    except BotoCoreError as error:
-        raise UserError(f"s3://{bucket}: {error}") from error
-
-
-def _upload_s3(source: Path, path: str) -> None:
-    """Upload with boto3, which gives up a multipart upload when the source fails.
-
-    Closing a pyarrow stream early would publish the first part as if it were the whole.
-    """
-    import boto3
-
-    bucket, key = path.split("/", 1)
-    boto3.client("s3").upload_file(str(source), bucket, key)
+    buckets = {location._object.bucket: location for location in locations if location.remote}
+    for location in buckets.values():
+        location._object.check()
 
 
 def _write_local(path: Path, data: bytes | memoryview | pa.Buffer) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmkrl import s3
 from mmkrl.errors import UserError
 from mmkrl.storage import Location, check_access, locate
 
@@ -130,36 +131,63 @@ def test_a_local_path_becomes_absolute(tmp_path, monkeypatch):
 class TestAccess:
     @pytest.fixture(autouse=True)
     def fresh_session(self, s3_server, monkeypatch):
-        """boto3 keeps the first credentials it finds."""
-        import boto3
-
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        """Connections keep the first credentials they find."""
+        s3.forget()
+        yield
+        monkeypatch.undo()
+        s3.forget()
 
     def told(self, path: str) -> str:
         with pytest.raises(UserError) as caught:
-            check_access(locate(path))
+            check_access([locate(path)])
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    def test_a_usable_bucket_passes(self, s3_server):
-        check_access(locate(f"s3://{s3_server}/any/key"))
+    def test_usable_buckets_and_local_folders_pass(self, s3_server, tmp_path):
+        check_access([locate(f"s3://{s3_server}/any/key"), locate(tmp_path)])
+
+    def test_one_bucket_of_several_is_named(self, s3_server):
+        with pytest.raises(UserError, match="s3://nowhere: no such bucket"):
+            check_access([locate(f"s3://{s3_server}/key"), locate("s3://nowhere/key")])
 
     def test_wrong_credentials(self, s3_server, monkeypatch):
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        told = self.told(f"s3://{s3_server}/key")
-        assert told == f"s3://{s3_server}: access denied: check the credentials"
-
-    def test_no_such_bucket(self):
-        assert self.told("s3://nowhere/key") == "s3://nowhere: no such bucket"
+        assert self.told(f"s3://{s3_server}/key") == (
+            f"s3://{s3_server}: access denied (SignatureDoesNotMatch): "
+            "check the credentials and their rights"
+        )
 
     def test_no_credentials(self, s3_server, monkeypatch, tmp_path):
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        assert "Unable to locate credentials" in self.told(f"s3://{s3_server}/key")
+        assert "no AWS credentials found" in self.told(f"s3://{s3_server}/key")
 
     def test_nobody_listens(self, s3_server, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        assert "Could not connect" in self.told(f"s3://{s3_server}/key")
+        monkeypatch.setenv("MMKRL_S3_PATIENCE_S", "0.5")
+        told = self.told(f"s3://{s3_server}/key")
+        assert told.startswith(f"s3://{s3_server}: cannot connect: Connection refused after")
+
+
+@pytest.mark.s3
+def test_folders_own_entries_are_no_files(s3_server):
+    """Consoles and other programs mark a folder by an empty object with a slash at its end."""
+    import boto3
+
+    client = boto3.client("s3")
+    for key in ("marked/", "marked/sub/", "marked/sub/file", "marked/lone/"):
+        client.put_object(Bucket=s3_server, Key=key, Body=b"x" * key.endswith("file"))
+    folder = locate(f"s3://{s3_server}/marked")
+    (folder / "empty").write_bytes(b"")
+    assert names(folder) == ["empty", "sub/file"]
+    assert folder.is_dir()
+    assert not folder.is_file()
+
+
+@pytest.mark.parametrize("name", ["ä b+&?#%20.jpg", "a=1,b;{x}~^`|<>", "日本/[x]*'\"!"])
+def test_any_name_can_be_used(folder, name):
+    (folder / name).write_bytes(b"data")
+    assert (folder / name).read_bytes() == b"data"
+    assert names(folder) == [name]

@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "mmkrl": set(),
     "mmkrl.errors": set(),
     "mmkrl.torch_setup": set(),
-    "mmkrl.storage": {"mmkrl.errors"},
+    "mmkrl.patience": {"mmkrl.errors"},
+    "mmkrl.s3": {"mmkrl.errors", "mmkrl.patience"},
+    "mmkrl.storage": {"mmkrl.errors", "mmkrl.s3"},
     "mmkrl.config": {"mmkrl.errors", "mmkrl.storage"},
     "mmkrl.data": DATA,
     "mmkrl.mining": DATA | {"mmkrl.mining"},
@@ -49,8 +51,8 @@ PACKAGES = {
 }
 LIBRARIES = {  # where each may be imported at all
     "ray": ("cluster", "tuning", "benchmarks"),
-    "boto3": ("mmkrl.storage", "benchmarks"),
-    "botocore": ("mmkrl.storage", "benchmarks"),
+    "boto3": ("mmkrl.s3", "benchmarks"),
+    "botocore": ("mmkrl.s3", "benchmarks"),
     "mlflow": ("mmkrl.tracking", "mmkrl.registry", "mmkrl.serving", "mmkrl.card", "tuning"),
 }
 # MLflow itself loads these two when it serves a model; nothing else imports them at its start.
