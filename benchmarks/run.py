@@ -2,7 +2,8 @@
 
 import sys
 
-from benchmarks import extract
+from benchmarks import duplicates, extract
 
 if __name__ == "__main__":
     extract.main("--quick" in sys.argv)
+    duplicates.main("--quick" in sys.argv)

@@ -98,7 +98,10 @@ def keys(hash_NW: Words, mask_W: Words) -> Words:
 
 def distances(left_NW: Words, right_NW: Words) -> Numbers:
     """Bits in which hashes differ, row by row; a single hash is compared with all."""
-    apart_N: Numbers = np.bitwise_count(left_NW ^ right_NW).sum(axis=-1, dtype=np.int64)
+    count_NW = np.bitwise_count(left_NW ^ right_NW)
+    apart_N: Numbers = count_NW[..., 0].astype(np.int64)
+    for word in range(1, WORDS):  # several times as fast as a sum over so short an axis
+        apart_N += count_NW[..., word]
     return apart_N
 
 
