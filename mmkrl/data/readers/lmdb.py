@@ -7,7 +7,6 @@ is read through a memory map.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import lmdb
 from google.protobuf.message import DecodeError
 
+from mmkrl.data.lmdb_process import DamagedLmdb, Found, Query, records
 from mmkrl.data.readers.datum import datum_class, picture
 from mmkrl.data.readers.inputs import InputFile, input_files, pieces
 from mmkrl.data.readers.records import (
@@ -47,55 +47,48 @@ def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
     if file.remote:
         yield ReadUnit(number, file)
         return
-    with _opened(file) as environment, environment.begin() as transaction:
-        entries = environment.stat()["entries"]
-        size = entry.size_bytes // max(entries, 1)
-        rows = max(1, min(cut.rows, cut.bytes // max(size, 1)))
-        keys = _first_keys(transaction, rows)
+    entries = _entries(file)
+    size = entry.size_bytes // max(entries, 1)
+    rows = max(1, min(cut.rows, cut.bytes // max(size, 1)))
+    keys = _first_keys(Query(file.path, key="", count=entries, step=rows, max_bytes=-1))
     for place, key in enumerate(keys):
         start = place * rows
         stop = start + rows if place + 1 < len(keys) else None
         yield ReadUnit(number, file, start, stop, key=key)
 
 
-def _first_keys(transaction: lmdb.Transaction[bytes], rows: int) -> list[bytes]:
-    """Every key that begins a unit; those behind a damaged page belong to the last unit."""
+def _first_keys(query: Query) -> list[bytes]:
+    """Every key that begins a unit; records behind a damaged page belong to the last unit."""
     keys = []
-    with contextlib.suppress(lmdb.Error):  # reading the last unit tells
-        for number, key in enumerate(transaction.cursor().iternext(keys=True, values=False)):
-            if number % rows == 0:
-                keys.append(key)
+    with contextlib.suppress(DamagedLmdb):  # reading the last unit tells
+        for found in records(query):
+            keys.append(found.key)  # noqa: PERF401 - those before the damage count
     return keys or [b""]
 
 
 def read(unit: ReadUnit, source: SourceConfig, max_bytes: int) -> Iterator[Record | Unreadable]:
     """The records of one run of keys."""
     done, last = 0, "its first key"
-    with (
-        _local(unit.path) as file,
-        _opened(file) as environment,
-        environment.begin(buffers=True) as transaction,
-    ):
-        total = (environment.stat()["entries"] if unit.stop is None else unit.stop) - unit.start
+    with _local(unit.path) as file:
+        total = (_entries(file) if unit.stop is None else unit.stop) - unit.start
+        limit = max_bytes + _ROOM_BYTES
         try:
-            cursor = transaction.cursor()
-            if cursor.set_key(unit.key) if unit.key else cursor.first():
-                for key, value in itertools.islice(cursor.iternext(), total):
-                    last = bytes(key).decode(errors="backslashreplace")
-                    yield _record(f"{unit.path}#{last}", value, source, max_bytes)
-                    done += 1
-        except lmdb.Error as error:
+            for found in records(Query(file.path, unit.key.hex(), total, 1, limit)):
+                last = found.key.decode(errors="backslashreplace")
+                yield _record(f"{unit.path}#{last}", found, source, max_bytes)
+                done += 1
+            if done < total:
+                raise DamagedLmdb("its pages hold fewer records than it counts")
+        except DamagedLmdb as error:
             detail = f"after {last}: {total - done} of {total} records are lost: {error}"
             yield Unreadable(str(unit.path), "damaged_lmdb", detail)
 
 
-def _record(
-    uri: str, value: memoryview, source: SourceConfig, max_bytes: int
-) -> Record | Unreadable:
-    if len(value) > max_bytes + _ROOM_BYTES:
-        return too_large(uri, len(value), max_bytes)
+def _record(uri: str, found: Found, source: SourceConfig, max_bytes: int) -> Record | Unreadable:
+    if found.size_bytes > len(found.value):
+        return too_large(uri, found.size_bytes, max_bytes)
     try:
-        datum: Any = datum_class().FromString(bytes(value))
+        datum: Any = datum_class().FromString(found.value)
         image = picture(datum)
     except (DecodeError, ValueError) as error:
         return Unreadable(uri, "bad_datum", str(error))
@@ -104,13 +97,11 @@ def _record(
     return record(uri, image, {"label": label}, source, targets)
 
 
-@contextlib.contextmanager
-def _opened(file: Location) -> Iterator[lmdb.Environment]:
-    """The LMDB, read only, after checking that all of it is there.
+def _entries(file: Location) -> int:
+    """How many records the LMDB says it has, after checking that all of it is there.
 
     Raises:
-        UserError: no LMDB, or a part of one: reading past the end of a memory map would end the
-            process.
+        UserError: no LMDB, or only a part of one.
     """
     try:
         environment = lmdb.open(file.path, subdir=False, readonly=True, lock=False)
@@ -122,7 +113,7 @@ def _opened(file: Location) -> Iterator[lmdb.Environment]:
             raise UserError(
                 f"{file}: cut off: {file.size_bytes()} bytes of {needed}; copy the LMDB again"
             )
-        yield environment
+        return int(environment.stat()["entries"])
 
 
 @contextlib.contextmanager

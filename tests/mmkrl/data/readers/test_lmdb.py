@@ -87,7 +87,7 @@ def test_units_are_runs_of_keys(tmp_path):
     values = {f"{n:04d}": datum(noise(100, 100), label=n) for n in range(50)}
     source = caffe(write(tmp_path / "db", values))
     whole = rows(source)
-    for options in ({"unit_rows": 7}, {"unit_rows": 1}, {"unit_mb": 1}):
+    for options in ({"unit_rows": 7}, {"unit_rows": 13}, {"unit_mb": 1}):
         assert rows(source, **options) == whole
     assert len(plan([source], unit_rows=7)) == 8
     assert len(plan([source], unit_rows=99, unit_mb=1)) == 2
@@ -151,6 +151,23 @@ def test_a_damaged_page_costs_the_rest_of_its_unit(tmp_path):
     assert (fault.uri, fault.reason) == (str(file), "damaged_lmdb")
     assert fault.detail.startswith(
         f"after {len(found) - 1:04d}: {lost} of {total} records are lost: "
+    )
+
+
+def test_a_record_that_ends_the_reading_process_costs_the_rest(tmp_path):
+    values = {f"{n:04d}": datum(noise(4, 4)) for n in range(400)}
+    file = write(tmp_path / "db", values) / "data.mdb"
+    whole = rows(caffe(file))
+    data = bytearray(file.read_bytes())
+    page = len(data) - 4096
+    data[page + 16 : page + 18] = b"\xff\xff"  # its first record lies behind the end of the file
+    file.write_bytes(bytes(data))
+    *found, fault = rows(caffe(file), unit_rows=1000)
+    assert found == whole[: len(found)]
+    lost = 400 - len(found)
+    assert fault.detail == (
+        f"after {len(found) - 1:04d}: {lost} of 400 records are lost: "
+        "the process that read it ended by SIGBUS"
     )
 
 
