@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import get_args
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from mmkrl.config import check
 from mmkrl.data.ingest import IngestConfig
@@ -61,6 +63,16 @@ def test_a_source_that_does_not_fit_its_format_is_told(source, fault):
     with pytest.raises(UsageError) as caught:
         check({"sources": [{"path": "p", **source}]}, IngestConfig)
     assert fault.removeprefix("ingest.") in str(caught.value)
+
+
+def test_the_documented_sources_are_valid():
+    text = (Path(__file__).parents[3] / "docs/platform.md").read_text()
+    section = text.partition("## Reading your crawl")[2].partition("\n## ")[0]
+    example = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    sources = check(example["ingest"], IngestConfig).sources
+    assert {source.format for source in sources} == {*FORMATS}
+    for name in FORMATS:
+        assert f"`{name}`" in section
 
 
 def test_the_listing_is_the_content_wherever_and_whenever_it_was_written(tmp_path):
