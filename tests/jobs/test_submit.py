@@ -247,7 +247,7 @@ def test_an_unknown_key_fails_with_one_line(later):
     assert wrong.status == "FAILED"
     assert [line for line in wrong.logs if line.startswith("error:")] == [
         "error: unknown key 'ingest.sorces'; did you mean 'sources'? "
-        "(valid keys here: max_bytes, max_pixels, sources, unit_rows)"
+        "(valid keys here: max_bytes, max_pixels, sources, unit_mb, unit_rows)"
     ]
     assert not any("Traceback" in line for line in wrong.logs)
     assert wrong.result["status"] == "failed"
