@@ -86,7 +86,8 @@ def arrow_filesystem() -> pafs.FileSystem:
         endpoint_override=url.netloc if own else None,
         connect_timeout=5,
         request_timeout=patience().request_s,
-        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=10),
+        # The standard strategy stops repeating for good after some dozens of faults.
+        retry_strategy=pafs.AwsDefaultS3RetryStrategy(max_attempts=10),
     )
 
 

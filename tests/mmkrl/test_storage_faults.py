@@ -13,28 +13,12 @@ import pytest
 from mmkrl import s3
 from mmkrl.errors import UnavailableError, UserError
 from mmkrl.storage import Location, check_access, locate
-from tests.support.faults import KINDS, FaultyProxy
+from tests.support.faults import KINDS
 
 pytestmark = pytest.mark.s3
 
 SMALL = bytes(range(256)) * 400  # 100 kB
 LARGE = bytes(range(251)) * 40_000  # 10 MB: read in two requests, written in two parts
-
-
-@pytest.fixture
-def proxy(s3_server, monkeypatch):
-    """A network that can be broken, before a client that has waited for it."""
-    with FaultyProxy(os.environ["AWS_ENDPOINT_URL"], seed=7) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        s3.forget()
-        yield proxy
-        s3.forget()
-
-
-def wait(monkeypatch, *, request_s: float, patience_s: float = 30.0) -> None:
-    monkeypatch.setenv("MMKRL_S3_REQUEST_S", str(request_s))
-    monkeypatch.setenv("MMKRL_S3_PATIENCE_S", str(patience_s))
-    s3.forget()
 
 
 @pytest.fixture
@@ -80,9 +64,9 @@ def everything(folder: Location, source: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_operation_gives_the_same_under_faults(proxy, far, tmp_path, monkeypatch, kind):
+def test_every_operation_gives_the_same_under_faults(proxy, far, tmp_path, wait, kind):
     if kind == "trickle":
-        wait(monkeypatch, request_s=0.4)
+        wait(request_s=0.4)
     source = tmp_path / "source"
     source.write_bytes(LARGE if kind in {"reset", "cut"} else SMALL)
     expected = everything(far, source)
@@ -92,8 +76,8 @@ def test_every_operation_gives_the_same_under_faults(proxy, far, tmp_path, monke
     assert proxy.seen[kind] >= 8
 
 
-def test_many_threads_over_a_network_with_every_fault(proxy, far, monkeypatch):
-    wait(monkeypatch, request_s=1.0)
+def test_many_threads_over_a_network_with_every_fault(proxy, far, wait):
+    wait(request_s=1.0)
     files = {f"many/{number}": os.urandom(20_000 + number) for number in range(60)}
 
     def round_trip(name: str) -> bool:
@@ -108,13 +92,23 @@ def test_many_threads_over_a_network_with_every_fault(proxy, far, monkeypatch):
 
 
 def test_a_list_of_several_pages_goes_on_where_it_broke(proxy, far):
-    names = [f"pages/{number % 3}/{number:04d}" for number in range(1100)]
+    names = [f"{number % 3}/{number:04d}" for number in range(1100)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: (far / name).write_bytes(b"x"), names))
+        list(pool.map(lambda name: (far / "pages" / name).write_bytes(b"x"), names))
     for _ in range(5):
         with proxy.breaking(0.5, "truncate", "reset"):
-            listed = [entry.name for entry in (far / "pages").files()]
-        assert listed == sorted(name.removeprefix("pages/") for name in names)
+            assert [entry.name for entry in (far / "pages").files()] == sorted(names)
+
+
+def test_pyarrow_reads_and_writes_too(proxy, far):
+    """Ray Train stores its checkpoints through pyarrow."""
+    file, system = far / "checkpoint", far.filesystem
+    with proxy.breaking(0.4, "truncate", "slow_down"):
+        for _ in range(40):
+            with system.open_output_stream(file.path) as stream:
+                stream.write(SMALL)
+            with system.open_input_stream(file.path) as stream:
+                assert stream.read() == SMALL
 
 
 @pytest.mark.parametrize(
@@ -128,10 +122,8 @@ def test_a_list_of_several_pages_goes_on_where_it_broke(proxy, far):
     ],
 )
 @pytest.mark.parametrize("operation", ["read", "read_part", "list"])
-def test_an_outage_ends_in_one_line_in_bounded_time(
-    proxy, far, monkeypatch, kind, cause, operation
-):
-    wait(monkeypatch, request_s=0.4, patience_s=0.6)
+def test_an_outage_ends_in_one_line_in_bounded_time(proxy, far, wait, kind, cause, operation):
+    wait(request_s=0.4, patience_s=0.6)
     target = far if operation == "list" else far / "small"
     operations = {
         "read": target.read_bytes,
@@ -147,17 +139,17 @@ def test_an_outage_ends_in_one_line_in_bounded_time(
     assert re.fullmatch(line, str(caught.value)), str(caught.value)
 
 
-def test_a_server_that_is_gone_is_named_with_the_reason(proxy, far, monkeypatch):
+def test_a_server_that_is_gone_is_named_with_the_reason(proxy, far, monkeypatch, wait):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    wait(monkeypatch, request_s=1.0, patience_s=0.5)
+    wait(request_s=1.0, patience_s=0.5)
     with pytest.raises(UnavailableError, match="cannot connect: Connection refused after"):
         (far / "small").read_bytes()
 
 
 @pytest.mark.parametrize("data", [SMALL[::-1], LARGE], ids=["one part", "two parts"])
 @pytest.mark.parametrize("name", ["small", "new"])
-def test_a_dropped_upload_never_shows(proxy, far, monkeypatch, data, name):
-    wait(monkeypatch, request_s=5.0, patience_s=0.3)
+def test_a_dropped_upload_never_shows(proxy, far, wait, data, name):
+    wait(request_s=5.0, patience_s=0.3)
     before = [(entry.name, entry.size_bytes) for entry in far.files()]
     with proxy.breaking(1.0, "cut", methods=["PUT"]), pytest.raises(UnavailableError):
         (far / name).write_bytes(data)

@@ -20,15 +20,8 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 KINDS = (
-    "refuse",
-    "cut",
-    "lose",
-    "reset",
-    "truncate",
-    "slow_down",
-    "server_error",
-    "delay",
-    "trickle",
+    *("refuse", "cut", "lose", "reset", "truncate"),  # the connection breaks
+    *("slow_down", "server_error", "delay", "trickle"),
 )
 _DELAY_S = 0.1
 _TRICKLE_S = 0.2  # between bytes
@@ -44,10 +37,6 @@ class _Message:
     headers: dict[str, str]
     body: bytes
 
-    @property
-    def start(self) -> list[str]:
-        return self.head.split(b"\r\n", 1)[0].decode().split(" ", 2)
-
 
 @dataclass
 class FaultyProxy:
@@ -55,7 +44,7 @@ class FaultyProxy:
 
     Attributes:
         upstream: URL of the real server.
-        rate: Share of requests that are broken.
+        rate: Share of requests that are broken, see :meth:`breaking`.
         kinds: How: ``refuse`` closes before the server sees the request, ``cut`` when it has seen
             half of the body, ``lose`` after it has done the work, ``reset`` and ``truncate`` in
             the middle of the response; ``slow_down`` and ``server_error`` answer 503 and 500,
@@ -94,12 +83,11 @@ class FaultyProxy:
     @contextlib.contextmanager
     def breaking(self, rate: float, *kinds: str, methods: Sequence[str] = ()) -> Iterator[None]:
         """Break requests in these ways for a while; in all ways if none is named."""
-        before = self.rate, self.kinds, self.methods
         self.rate, self.kinds, self.methods = rate, kinds or KINDS, methods
         try:
             yield
         finally:
-            self.rate, self.kinds, self.methods = before
+            self.rate = 0.0
 
     def draw(self, method: str) -> str:
         """How the next request is broken."""
@@ -142,7 +130,7 @@ class _Connection(socketserver.StreamRequestHandler):
         request = _read(self.rfile, client=self.connection)
         if request is None:
             return False
-        method = request.start[0]
+        method = request.head.split(b" ", 1)[0].decode()
         fault = self.server.proxy.draw(method)
         if fault in _ERRORS:
             status, code = _ERRORS[fault]
@@ -213,8 +201,7 @@ def _body(file: BinaryIO, headers: dict[str, str]) -> bytes:
     while size := int((line := file.readline()).split(b";")[0], 16):
         parts += [line, file.read(size + 2)]
     parts.append(line)
-    while line := file.readline():  # trailers, and the empty line after them
+    while line and line != b"\r\n":  # trailers, and the empty line after them
+        line = file.readline()
         parts.append(line)
-        if line == b"\r\n":
-            break
     return b"".join(parts)
