@@ -6,7 +6,6 @@ with float32 torch. Ours is measured from the first inferred picture to the last
 comes before is the start-up, told in a line of its own.
 """
 
-import itertools
 import os
 import statistics
 import sys

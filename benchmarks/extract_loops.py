@@ -23,7 +23,7 @@ from mmkrl.data.pictures import Limits, decode
 from mmkrl.features.backbones import BACKBONES
 from mmkrl.features.choice import choose_engines
 from mmkrl.features.config import ExtractConfig
-from mmkrl.features.engines import CPU_BATCH, make_forward
+from mmkrl.features.engines import CPU_BATCH, Source, make_forward
 
 SIZE = 224
 SECONDS = 8.0  # measured, after a warm-up
@@ -70,8 +70,7 @@ def _engine(backbone: str, images: list[bytes]) -> Callable[[np.ndarray], object
     config = ExtractConfig(backbones=(backbone,), weights=weights_of(backbone))
     sample = np.stack([decode(i, Limits(), size=SIZE) for i in images[:48]])
     choice = choose_engines(config, "cpu", sample)[backbone]
-    weights = config.weights.get(backbone)
-    return make_forward(choice.engine, BACKBONES[backbone], weights, size=SIZE, batch=CPU_BATCH)
+    return make_forward(choice.engine, Source.configured(config, backbone), CPU_BATCH)
 
 
 def forward_only(backbone: str, images: list[bytes]) -> Callable[[], int]:

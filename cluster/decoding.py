@@ -5,19 +5,21 @@ It imports no torch, so that decoding tasks start fast; the process that decodes
 
 from __future__ import annotations
 
-import functools
 import pickle
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from cluster.session import private_mb
 from mmkrl.data.dataset import Dataset, read_rows
+from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import FileEntry
 from mmkrl.features.config import ExtractConfig
-from mmkrl.features.decoding import COLUMNS, Decoder
+from mmkrl.features.decoding import COLUMNS, Decoder, dead_letter
 from mmkrl.features.retry import Former, keep
 from mmkrl.storage import Location
 
@@ -52,41 +54,52 @@ def plan_pieces(corpus: Dataset, unit_rows: int) -> list[CorpusPiece]:
 
 
 class DecodePiece:
-    """A task that reads and decodes one piece."""
+    """A task that reads and decodes one piece.
 
-    def __init__(self, config: ExtractConfig) -> None:
+    Args:
+        config: How to decode.
+        deduped: Output of the job ``dedupe``, if duplicates are to be left out.
+    """
+
+    def __init__(self, config: ExtractConfig, deduped: Dataset | None = None) -> None:
         self._config = config
+        self._deduped = deduped
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """One row in (unit, piece), one row out (pixels and what is known of them)."""
         started = time.perf_counter()
         piece: CorpusPiece = pickle.loads(row["piece"])  # noqa: S301 - our own bytes
         rows = read_rows(piece.location, piece.entry, piece.start, piece.stop, COLUMNS)
-        count, kept, places = rows.num_rows, None, np.arange(rows.num_rows)
-        if piece.former:
-            kept = keep(piece.former, *(rows[name].to_pylist() for name in COLUMNS[:2]))
-            places = np.array(kept.again, np.int64)
-            rows = rows.take(places)
+        ids, uris = (rows[name].to_pylist() for name in COLUMNS[:2])
+        kept = keep(piece.former, ids, uris) if piece.former else None
+        place_N = np.array(kept.again if kept else range(len(ids)), np.int64)
+        repeated_N = self._repeated(rows)[place_N]
+        wanted_N = place_N[~repeated_N]
         read = time.perf_counter()
-        decoded = _decoder(self._config.model_dump_json())(rows)
-        dead = np.array(decoded.dead_places, np.int64)
-        row_places = {
-            "features": np.delete(places, dead).tolist(),
-            "dead_letters": places[dead].tolist(),
+        decoded = Decoder(self._config)(rows.take(wanted_N))
+        dead = {int(wanted_N[i]): letter for i, letter in decoded.dead.items()}
+        dead |= {
+            int(i): dead_letter(uris[i], "duplicate", "another image stands for it; see dedupe")
+            for i in place_N[repeated_N]
         }
+        places = {
+            "features": [int(i) for i in wanted_N if int(i) not in dead],
+            "dead_letters": sorted(dead),
+        }
+        letters = [dead[place] for place in sorted(dead)]
         return {
             "unit": row["unit"],
-            "rows_in": count,
+            "rows_in": rows.num_rows,
             "read_bytes": rows.nbytes,
             "read_s": read - started,
             "decode_s": time.perf_counter() - read,
             "decode_mb": private_mb(),
-            "ids": pickle.dumps((decoded.image_ids, decoded.dead, kept, row_places)),
+            "ids": pickle.dumps((decoded.image_ids, letters, kept, places)),
             "pixels": decoded.pixel_NHWC.tobytes(),
         }
 
-
-@functools.lru_cache(maxsize=1)
-def _decoder(config: str) -> Decoder:
-    """This worker's decoder, whose process outlives one task."""
-    return Decoder(ExtractConfig.model_validate_json(config))
+    def _repeated(self, rows: pa.Table) -> npt.NDArray[np.bool_]:
+        """For every row whether it is left out as a duplicate."""
+        if self._deduped is None:
+            return np.zeros(rows.num_rows, bool)
+        return superseded(self._deduped).among(rows)

@@ -24,7 +24,7 @@ from cluster.decoding import CorpusPiece, DecodePiece
 from cluster.session import cores, gpus, private_mb
 from cluster.units import collect, pending_pieces
 from mmkrl import torch_setup
-from mmkrl.data.dataset import finished_units, read_rows, write_unit
+from mmkrl.data.dataset import Dataset, finished_units, read_rows, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.features.choice import SAMPLE, Choice, choose_engines
 from mmkrl.features.config import BackboneName, ExtractConfig
@@ -41,7 +41,10 @@ _SAMPLED_PIECES = 4
 
 
 def extract(
-    location: Location, pieces: Sequence[CorpusPiece], config: ExtractConfig
+    location: Location,
+    pieces: Sequence[CorpusPiece],
+    config: ExtractConfig,
+    deduped: Dataset | None = None,
 ) -> tuple[list[UnitRecord], dict[BackboneName, Choice]]:
     """Extract features of a whole corpus into a dataset.
 
@@ -49,6 +52,7 @@ def extract(
         location: The dataset's folder; pieces already there are kept.
         pieces: The corpus; see :func:`cluster.decoding.plan_pieces`.
         config: Backbones and sizes.
+        deduped: Output of the job ``dedupe``; images for which another one stands are left out.
 
     Returns:
         The records of all pieces, in order, and what ran each backbone.
@@ -59,7 +63,9 @@ def extract(
     if rows is not None:
         _size_blocks(config)
         decoded = rows.map(
-            DecodePiece(config), num_cpus=_DECODE_CPUS, compute=TaskPoolStrategy(size=cores())
+            DecodePiece(config, deduped),
+            num_cpus=_DECODE_CPUS,
+            compute=TaskPoolStrategy(size=cores()),
         )
         engines = {name: choice.engine for name, choice in choices.items()}
         records = decoded.map(
@@ -147,7 +153,6 @@ def _choose(
         stop = min(piece.stop, piece.start + SAMPLE // len(pieces))
         rows = read_rows(piece.location, piece.entry, piece.start, stop, COLUMNS)
         pixels.append(decoder(rows).pixel_NHWC)
-    decoder.close()
     shape = (0, config.image_size, config.image_size, 3)
     sample_NHWC = np.concatenate([np.zeros(shape, np.uint8), *pixels])
     return choose_engines(config, "cuda" if gpu else "cpu", sample_NHWC)

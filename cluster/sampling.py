@@ -54,7 +54,6 @@ def _measure(pieces: Sequence[CorpusPiece], config: ExtractConfig, gpu: bool) ->
     started = time.perf_counter()
     decoded = decoder(rows)
     decode_s = time.perf_counter() - started
-    decoder.close()
     choices = choose_engines(config, "cuda" if gpu else "cpu", decoded.pixel_NHWC)
     extractor = Extractor(config, {name: choice.engine for name, choice in choices.items()})
     extractor(decoded.pixel_NHWC[:1])  # the first pass allocates

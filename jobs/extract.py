@@ -31,7 +31,7 @@ def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()
         if retry:
             pieces = prepare_retry(step.location, finished(config, "extract"), pieces, retry)
         started = time.monotonic()
-        units, choices = extract(step.location, pieces, section)
+        units, choices = extract(step.location, pieces, section, step.inputs.get("dedupe"))
         seconds = time.monotonic() - started
         notes = {
             "random_weights": RANDOM in section.weights.values(),

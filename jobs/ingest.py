@@ -19,7 +19,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
         section = config.ingest
         location = step.location
-        units = plan(section.sources, unit_rows=section.unit_rows)
+        units = plan(section.sources, unit_rows=section.unit_rows, unit_mb=section.unit_mb)
 
         def one(number: int, unit: ReadUnit) -> UnitRecord:
             return ingest_unit(location, number, unit, section)

@@ -63,7 +63,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     Raises:
         UserError: a job this one builds on has not finished.
     """
-    inputs = {name: finished(config, name) for name in INPUTS[job]}
+    inputs = {name: finished(config, name) for name in inputs_of(config, job)}
     digests = {name: dataset.digest for name, dataset in inputs.items()}
     if job == "ingest":
         digests["sources"] = fingerprint(listing(config.ingest.sources))
@@ -84,6 +84,13 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
         inputs=inputs,
         finished=open_dataset(location) if version in published else None,
     )
+
+
+def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
+    """The jobs whose results a job reads."""
+    if job == "extract" and config.extract.duplicates == "one":
+        return (*INPUTS[job], "dedupe")
+    return INPUTS[job]
 
 
 def finished(config: PipelineConfig, job: str) -> Dataset:

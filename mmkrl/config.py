@@ -26,7 +26,9 @@ class Section(BaseModel):
 
 
 Config = TypeVar("Config", bound=Section)
-OPERATIONAL: JsonDict = {"operational": True}  # marks a field that changes how work is done, not its result
+OPERATIONAL: JsonDict = {
+    "operational": True
+}  # marks a field that changes how work is done, not its result
 
 
 def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:

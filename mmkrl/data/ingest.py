@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -11,14 +12,16 @@ from pydantic import Field
 
 from mmkrl.config import Section
 from mmkrl.data.digest import content_id
+from mmkrl.data.isolation import shared
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.data.pictures import Header, Limits, UnusablePicture, inspect
+from mmkrl.data.pictures import Header, Limits, UnusablePicture
 from mmkrl.data.readers import ReadUnit, Record, SourceConfig, Unreadable, read
 from mmkrl.data.readers.records import storable
 from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TARGETS, TEXTS
 from mmkrl.data.writing import UnitWriter
 from mmkrl.storage import Location
 
+_INSPECTOR = "mmkrl.data.pictures:inspector"
 _LOT_ROWS = 256
 _LOT_BYTES = 8 << 20  # pictures of one lot, in bytes; a larger one is a lot of its own
 Item: TypeAlias = Record | Unreadable
@@ -83,7 +86,7 @@ def _lots(items: Iterable[Item]) -> Iterator[list[Item]]:
 def _tables(lot: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
     """The rows of a lot by table."""
     records = [item for item in lot if isinstance(item, Record)]
-    headers = iter(_headers(records, limits))
+    headers = _headers(records, limits)
     images, texts, targets, dead = [], [], [], []
     for item in lot:
         if isinstance(item, Unreadable):
@@ -107,15 +110,11 @@ def _tables(lot: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
     }
 
 
-def _headers(records: Sequence[Record], limits: Limits) -> list[Header | UnusablePicture]:
-    """What each picture says about itself, or why it cannot be used."""
-    found: list[Header | UnusablePicture] = []
-    for record in records:
-        try:
-            found.append(inspect(record.image, limits))
-        except UnusablePicture as fault:
-            found.append(fault)
-    return found
+def _headers(records: Sequence[Record], limits: Limits) -> Iterator[Header | UnusablePicture]:
+    """What each picture says about itself, or why not, from a process that may die."""
+    reader = shared(_INSPECTOR, max_bytes=limits.bytes, max_pixels=limits.pixels)
+    for result in reader.map([record.image for record in records]):
+        yield result if isinstance(result, UnusablePicture) else Header(**json.loads(result))
 
 
 def _image_row(item: Record, header: Header) -> dict[str, Any]:

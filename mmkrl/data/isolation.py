@@ -7,7 +7,9 @@ with others, once alone) is set aside while every other row gets its result.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -27,6 +29,29 @@ _LOT_ROWS = 16
 _LOT_BYTES = 16 << 20
 _START_SECONDS = 120.0  # importing libraries on a busy machine
 Result: TypeAlias = bytes | UnusablePicture
+
+
+def shared(
+    factory: str, *, seconds: float = 20.0, memory_mb: int = 1024, **arguments: Any
+) -> Isolated:
+    """This process's child for some work: starting one takes as long as a thousand pictures.
+
+    Args:
+        factory: See :class:`Isolated`, as the others.
+        seconds: Time a row may take.
+        memory_mb: Memory the child may take for its rows.
+        arguments: Keyword arguments of the factory.
+    """
+    return _shared(factory, seconds, memory_mb, tuple(sorted(arguments.items())))
+
+
+@functools.cache
+def _shared(
+    factory: str, seconds: float, memory_mb: int, arguments: tuple[tuple[str, Any], ...]
+) -> Isolated:
+    child = Isolated(factory, dict(arguments), seconds, memory_mb)
+    atexit.register(child.close)
+    return child
 
 
 @dataclass

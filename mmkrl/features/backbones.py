@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RANDOM = "random"
+WithLayers: TypeAlias = Tensor | tuple[Tensor, list[Tensor]]
+PLACES = 4  # fields a side
+_LITE0_BLOCKS = (10, 14)  # of 16: the last at 1/16 of the picture's size, and the last but one
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Backbone:
         mean: Subtracted from pixels in [0, 1], by channel.
         deviation: Divides them afterwards.
         build: Makes the network; given a weights path, or None for the default weights.
+        places: Layers that :class:`WithPlaces` summarises: channels by stride, the share of the
+            picture's side that a position stands for. Empty where the network gives none.
     """
 
     name: str
@@ -38,19 +46,102 @@ class Backbone:
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
     build: Callable[[str | None], nn.Module]
+    places: Mapping[int, int] = field(default_factory=dict)
+
+    def length(self, *, places: bool) -> int:
+        """Length of the vectors, with or without the summary of places.
+
+        Raises:
+            UserError: this network has no layer to summarise.
+        """
+        if not places:
+            return self.dimension
+        if not self.places:
+            able = ", ".join(one.name for one in BACKBONES.values() if one.places)
+            raise UserError(
+                f"extract.places: {self.name} has no layer that keeps places; these have: {able}"
+            )
+        return self.dimension + sum(self.places.values()) * PLACES**2
+
+
+class WithPlaces(nn.Module):
+    """A network's vector beside what inner layers show in each field of a 4 x 4 grid.
+
+    The mean over the whole picture forgets where things are and what their parts look like;
+    relationships differ in just that. Ours, not the papers'.
+
+    Args:
+        network: Gives (vectors, layers) when called with True.
+        strides: Of the layers, see :class:`Backbone`.
+        size: Side of the pictures in pixels.
+    """
+
+    def __init__(self, network: nn.Module, strides: Sequence[int], size: int) -> None:
+        super().__init__()
+        self.network = network
+        for i, stride in enumerate(strides):
+            self.register_buffer(f"weight_{i}", _field_weights(math.ceil(size / stride)))
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        """Vectors of shape (B, length)."""
+        vector_BD, layers = self.network(image_BCHW, True)
+        parts = [vector_BD]
+        for i, layer_BCSS in enumerate(layers):
+            weight_PS = self.get_buffer(f"weight_{i}").to(layer_BCSS.dtype)
+            parts.append((weight_PS @ layer_BCSS @ weight_PS.T).flatten(start_dim=1))
+        return torch.cat(parts, dim=1)
+
+
+def _field_weights(side: int) -> Tensor:
+    """How much each of ``side`` positions counts in each of the fields of a line, as means."""
+    edge_P = [p * side / PLACES for p in range(PLACES + 1)]
+    shares = [
+        [max(0.0, min(s + 1, high) - max(s, low)) for s in range(side)]
+        for low, high in itertools.pairwise(edge_P)
+    ]
+    weight_PS = torch.tensor(shares)
+    return weight_PS / weight_PS.sum(dim=1, keepdim=True)
 
 
 class _EfficientNetLite(nn.Module):
     """The package's network up to the pooled features."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image_BCHW: Tensor) -> Tensor:
-        """Features of shape (B, 1280)."""
-        feature_BCHW: Tensor = self.network.extract_features(image_BCHW)  # type: ignore[operator]
-        return feature_BCHW.mean(dim=(2, 3))
+    def forward(
+        self, image_BCHW: Tensor, layers: bool = False
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Features of shape (B, 1280); and the layers that keep places, if asked for."""
+        n = self.network
+        x_BCHW = n._swish(n._bn0(n._conv_stem(image_BCHW)))
+        blocks = []
+        for block in n._blocks:
+            x_BCHW = block(x_BCHW, 0.0)
+            blocks.append(x_BCHW)
+        x_BCHW = n._swish(n._bn1(n._conv_head(x_BCHW)))
+        vector_BD = x_BCHW.mean(dim=(2, 3))
+        return (vector_BD, [blocks[i] for i in _LITE0_BLOCKS]) if layers else vector_BD
+
+
+class _ResNet(nn.Module):
+    """torchvision's network without its classifier."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        network.fc = nn.Identity()
+
+    def forward(
+        self, image_BCHW: Tensor, layers: bool = False
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Features of shape (B, 2048); and the layer that keeps places, if asked for."""
+        n = self.network
+        x_BCHW = n.maxpool(n.relu(n.bn1(n.conv1(image_BCHW))))
+        layer_BCHW = n.layer3(n.layer2(n.layer1(x_BCHW)))
+        vector_BD: Tensor = n.avgpool(n.layer4(layer_BCHW)).flatten(start_dim=1)
+        return (vector_BD, [layer_BCHW]) if layers else vector_BD
 
 
 def _efficientnet_lite0(weights: str | None) -> nn.Module:
@@ -129,13 +220,14 @@ def _without_last_layer(network: nn.Module) -> nn.Module:
     return network
 
 
-def _without_classifier(network: nn.Module) -> nn.Module:
-    network.fc = nn.Identity()
-    return network
-
-
-def _imagenet(name: str, dimension: int, cut: Callable[[nn.Module], nn.Module]) -> Backbone:
-    return Backbone(name, dimension, _IMAGENET_MEAN, _IMAGENET_DEVIATION, _torchvision(name, cut))
+def _imagenet(
+    name: str,
+    dimension: int,
+    cut: Callable[[nn.Module], nn.Module],
+    places: Mapping[int, int] | None = None,
+) -> Backbone:
+    build = _torchvision(name, cut)
+    return Backbone(name, dimension, _IMAGENET_MEAN, _IMAGENET_DEVIATION, build, places or {})
 
 
 BACKBONES = {
@@ -147,9 +239,10 @@ BACKBONES = {
             (127 / 255,) * 3,
             (128 / 255,) * 3,
             _efficientnet_lite0,
+            {16: 112, 32: 192},
         ),
         _imagenet("alexnet", 4096, _without_last_layer),
         _imagenet("vgg19", 4096, _without_last_layer),
-        _imagenet("resnet50", 2048, _without_classifier),
+        _imagenet("resnet50", 2048, _ResNet, {16: 1024}),
     )
 }

@@ -13,9 +13,8 @@ from typing import Literal
 import numpy as np
 
 from mmkrl.data.pictures import Pixels
-from mmkrl.features.backbones import BACKBONES
 from mmkrl.features.config import BackboneName, EngineName, ExtractConfig
-from mmkrl.features.engines import BEST_FIRST, CPU_BATCH, Vectors, available, make_forward
+from mmkrl.features.engines import BEST_FIRST, CPU_BATCH, Source, Vectors, available, make_forward
 
 logger = logging.getLogger(__name__)
 
@@ -77,13 +76,7 @@ def _choose(
 def _vectors(
     engine: EngineName, name: BackboneName, config: ExtractConfig, sample_NHWC: Pixels
 ) -> Vectors:
-    run = make_forward(
-        engine,
-        BACKBONES[name],
-        config.weights.get(name),
-        size=config.image_size,
-        batch=CPU_BATCH,
-    )
+    run = make_forward(engine, Source.configured(config, name), CPU_BATCH)
     return run(sample_NHWC)
 
 

@@ -24,6 +24,12 @@ class ExtractConfig(Section):
     weights: dict[BackboneName, str] = Field(default={})
     """Path of a backbone's state dict, local or ``s3://``; a backbone not named gets its published
     weights, ``random`` means untrained ones (the report says so)."""
+    places: bool = False
+    """Beside a network's vector, the means of inner layers over the fields of a 4 x 4 grid: what
+    is where, in vectors five times as long or more (efficientnet_lite0 and resnet50)."""
+    duplicates: Literal["all", "one"] = "all"
+    """``one`` leaves out images for which ``jobs.dedupe`` kept another one; they become dead
+    letters with the reason ``duplicate``."""
     engine: Literal["auto"] | EngineName = "auto"
     """What runs the networks. ``auto`` takes the fastest one installed whose vectors agree with
     float32 torch (cosine at least 0.999 on every picture of a sample): cuda_fp16, cuda on a GPU;

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmkrl.data.digest import content_id
-from mmkrl.data.isolation import Isolated
+from mmkrl.data.isolation import shared
 from mmkrl.data.pictures import Pixels, UnusablePicture
 from mmkrl.errors import UserError
 from mmkrl.features.config import ExtractConfig
@@ -24,31 +24,27 @@ class Decoded:
     Attributes:
         image_ids: Ids of the usable pictures.
         pixel_NHWC: Their pixels, uint8.
-        dead: Dead-letter rows of the others.
-        dead_places: Positions of the others in the piece.
+        dead: Dead-letter rows of the others, by their position among the rows.
     """
 
     image_ids: list[str]
     pixel_NHWC: Pixels
-    dead: list[dict[str, str]]
-    dead_places: list[int]
+    dead: dict[int, dict[str, str]]
 
 
 class Decoder:
-    """Decodes rows of the corpus as a configuration says."""
+    """Decodes rows of the corpus as a configuration says; one process has one child for it."""
 
     def __init__(self, config: ExtractConfig) -> None:
         self._size = config.image_size
-        self._isolated = Isolated(
+        self._isolated = shared(
             "mmkrl.data.pictures:decoder",
-            {
-                "max_bytes": config.max_bytes,
-                "max_pixels": config.max_pixels,
-                "size": config.image_size,
-                "fit": config.fit,
-            },
             seconds=config.decode_seconds,
             memory_mb=config.decode_mb,
+            max_bytes=config.max_bytes,
+            max_pixels=config.max_pixels,
+            size=config.image_size,
+            fit=config.fit,
         )
 
     def __call__(self, rows: pa.Table) -> Decoded:
@@ -60,22 +56,16 @@ class Decoder:
         ids, uris, images = (rows.column(name).to_pylist() for name in COLUMNS)
         _check_content(ids, uris, images)
         kept: list[str] = []
-        dead: list[dict[str, str]] = []
-        dead_places: list[int] = []
+        dead: dict[int, dict[str, str]] = {}
         shape = (len(images), self._size, self._size, 3)
         pixel_NHWC = np.empty(shape, np.uint8)
         for i, result in enumerate(self._isolated.map(images)):
             if isinstance(result, UnusablePicture):
-                dead.append(dead_letter(uris[i], result.reason, result.detail))
-                dead_places.append(i)
+                dead[i] = dead_letter(uris[i], result.reason, result.detail)
             else:
                 pixel_NHWC[len(kept)] = np.frombuffer(result, np.uint8).reshape(shape[1:])
                 kept.append(ids[i])
-        return Decoded(kept, pixel_NHWC[: len(kept)], dead, dead_places)
-
-    def close(self) -> None:
-        """End the decoding process."""
-        self._isolated.close()
+        return Decoded(kept, pixel_NHWC[: len(kept)], dead)
 
 
 def dead_letter(uri: str, reason: str, detail: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,8 +22,8 @@ from torch import Tensor, nn
 
 from mmkrl.data.pictures import Pixels
 from mmkrl.errors import UserError
-from mmkrl.features.backbones import Backbone
-from mmkrl.features.config import EngineName
+from mmkrl.features.backbones import BACKBONES, Backbone, WithPlaces
+from mmkrl.features.config import BackboneName, EngineName, ExtractConfig
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Forward: TypeAlias = Callable[[Pixels], Vectors]
@@ -34,15 +35,46 @@ BEST_FIRST: dict[str, tuple[EngineName, ...]] = {
 CPU_BATCH, GPU_BATCH = 16, 256
 
 
+@dataclass(frozen=True)
+class Source:
+    """What is to be run.
+
+    Attributes:
+        backbone: The network.
+        weights: Where its weights are; see ``extract.weights``.
+        size: Side of the pictures in pixels.
+        places: Whether the vectors tell places too; see ``extract.places``.
+    """
+
+    backbone: Backbone
+    weights: str | None
+    size: int
+    places: bool
+
+    @classmethod
+    def configured(cls, config: ExtractConfig, name: BackboneName) -> Source:
+        """One of the configured backbones."""
+        weights = config.weights.get(name)
+        return cls(BACKBONES[name], weights, config.image_size, config.places)
+
+    @property
+    def length(self) -> int:
+        """Length of the vectors."""
+        return self.backbone.length(places=self.places)
+
+
 class FromPixels(nn.Module):
     """A backbone that takes RGB pixels, uint8 of shape (B, H, W, 3), normalising them itself."""
 
     scale_C11: Tensor
     shift_C11: Tensor
 
-    def __init__(self, backbone: Backbone, weights: str | None) -> None:
+    def __init__(self, source: Source) -> None:
         super().__init__()
-        self.network = backbone.build(weights)
+        backbone = source.backbone
+        self.network = backbone.build(source.weights)
+        if source.places:
+            self.network = WithPlaces(self.network, list(backbone.places), source.size)
         deviation_C11 = 255 * torch.tensor(backbone.deviation).view(3, 1, 1)
         mean_C11 = 255 * torch.tensor(backbone.mean).view(3, 1, 1)
         self.register_buffer("scale_C11", 1 / deviation_C11)
@@ -65,16 +97,12 @@ def available(engine: EngineName) -> bool:
     return True
 
 
-def make_forward(
-    engine: EngineName, backbone: Backbone, weights: str | None, *, size: int, batch: int
-) -> Forward:
-    """A network's forward pass: vectors of any number of pictures of ``size`` pixels.
+def make_forward(engine: EngineName, source: Source, batch: int) -> Forward:
+    """A network's forward pass: vectors of any number of pictures.
 
     Args:
         engine: What runs it.
-        backbone: The network.
-        weights: Where its weights are; see ``extract.weights``.
-        size: Side of the pictures.
+        source: The network.
         batch: Pictures in one pass; fewer are filled up with black ones.
 
     Raises:
@@ -83,16 +111,17 @@ def make_forward(
     if not available(engine):
         need = "a GPU" if engine.startswith("cuda") else "pip install 'mmkrl[openvino]'"
         raise UserError(f"extract.engine {engine!r} is not available here: it needs {need}")
-    network = FromPixels(backbone, weights)
+    length = source.length
+    network = FromPixels(source)
     if engine.startswith("openvino"):
-        one = _openvino(network, batch, size, "bf16" if engine.endswith("bf16") else "f32")
+        one = _openvino(network, batch, source.size, "bf16" if engine.endswith("bf16") else "f32")
     elif engine.startswith("cuda"):
         one = _cuda(network, half=engine.endswith("fp16"))
     else:
         one = _torch(network, half=engine.endswith("bf16"))
 
     def forward(pixel_NHWC: Pixels) -> Vectors:
-        vector_ND = np.zeros((len(pixel_NHWC), backbone.dimension), np.float32)
+        vector_ND = np.zeros((len(pixel_NHWC), length), np.float32)
         for start in range(0, len(pixel_NHWC), batch):
             part = pixel_NHWC[start : start + batch]
             vector_ND[start : start + batch] = one(_filled(part, batch))[: len(part)]

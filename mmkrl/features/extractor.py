@@ -14,9 +14,8 @@ import pyarrow as pa
 
 from mmkrl.data.pictures import Pixels
 from mmkrl.data.schemas import DEAD_LETTERS, features
-from mmkrl.features.backbones import BACKBONES
 from mmkrl.features.config import BackboneName, EngineName, ExtractConfig
-from mmkrl.features.engines import CPU_BATCH, GPU_BATCH, make_forward
+from mmkrl.features.engines import CPU_BATCH, GPU_BATCH, Source, make_forward
 
 Engines: TypeAlias = Mapping[BackboneName, EngineName]
 FeatureColumns: TypeAlias = dict[BackboneName, npt.NDArray[np.float16]]
@@ -34,13 +33,7 @@ class Extractor:
         gpu = any(engine.startswith("cuda") for engine in engines.values())
         batch = config.batch_size or (GPU_BATCH if gpu else CPU_BATCH)
         self._forward = {
-            name: make_forward(
-                engines[name],
-                BACKBONES[name],
-                config.weights.get(name),
-                size=config.image_size,
-                batch=batch,
-            )
+            name: make_forward(engines[name], Source.configured(config, name), batch)
             for name in config.backbones
         }
 

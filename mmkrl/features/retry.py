@@ -104,7 +104,7 @@ def merge(
     """
     merged = {}
     for name in _TABLES:
-        parts = [table[name] for table in (kept.tables, tables) if name in table]
+        stayed = [kept.tables[name].cast(tables[name].schema)] if name in kept.tables else []
         order = np.argsort([*kept.places[name], *places[name]], kind="stable")
-        merged[name] = pa.concat_tables(parts).take(pa.array(order, pa.int64()))
+        merged[name] = pa.concat_tables([*stayed, tables[name]]).take(pa.array(order, pa.int64()))
     return merged

@@ -5,8 +5,6 @@ Pictures that differ in size, encoding or a little cropping have hashes that dif
 
 from __future__ import annotations
 
-import atexit
-import functools
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import pyarrow as pa
 from PIL import Image
 
 from mmkrl.data.dataset import Dataset, write_unit
-from mmkrl.data.isolation import Isolated, Result
+from mmkrl.data.isolation import Result, shared
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.pictures import Limits, UnusablePicture, decode
 from mmkrl.data.schemas import DEAD_LETTERS, HASHES
@@ -49,15 +47,7 @@ def hasher() -> Callable[[bytes], bytes]:
 
 def isolated_hashes(pictures: Sequence[bytes]) -> Iterable[Result]:
     """The hash of every picture, or the reason why there is none, from a process that may die."""
-    return _isolated().map(pictures)
-
-
-@functools.cache
-def _isolated() -> Isolated:
-    """One child a process: starting it takes as long as hashing some thousand pictures."""
-    child = Isolated(f"{__name__}:{hasher.__name__}")
-    atexit.register(child.close)
-    return child
+    return shared(f"{__name__}:{hasher.__name__}").map(pictures)
 
 
 def hash_part(

@@ -37,6 +37,7 @@ from mmkrl.train.noise import Noise
 
 VARIANTS = ("full", "text_to_image", "text_only", "image_only")
 _WHITENING_FLOOR = 0.1  # directions weaker than this share of the strongest are left out
+_OVERSAMPLING = 32  # directions sought beyond those that are kept
 _DEVIATION_FLOOR = 0.1  # features vary at least this share of the mean deviation
 
 
@@ -47,6 +48,11 @@ class BCDNNConfig(Section):
     """Dimension of the knowledge space."""
     hidden: int = Field(default=1024, ge=8, json_schema_extra={"search": [512, 1024]})
     """Width of each branch's hidden layer."""
+    projection: int | None = Field(
+        default=512, ge=8, json_schema_extra={"search": [256, 512, 1024]}
+    )
+    """Principal directions of the training images' features that the visual branch sees, whitened;
+    none, or more than the features have, leaves the features as they are."""
     dropout: float = Field(default=0.3, ge=0, lt=1, json_schema_extra={"search": [0.1, 0.6]})
     """Probability of dropping a hidden unit."""
     strategy: Literal["graded", "triplet", "translation"] = "graded"
@@ -137,35 +143,68 @@ class ImageBranch(nn.Module):
 
     feature_mean: Tensor
     feature_deviation: Tensor
+    direction_FP: Tensor
 
     def __init__(self, features: int, config: BCDNNConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
+        self.projected = config.projection is not None and config.projection < features
+        inputs = config.projection if self.projected else features
+        assert inputs is not None
         self.register_buffer("feature_mean", torch.zeros(features))
         self.register_buffer("feature_deviation", torch.ones(features))
-        self.hidden = nn.Linear(features, config.hidden)
+        shape = (features, inputs) if self.projected else (0, 0)
+        self.register_buffer("direction_FP", torch.eye(*shape))
+        self.hidden = nn.Linear(inputs, config.hidden)
         self.output = nn.Linear(config.hidden, config.dimension)
 
     def fit_scale(self, mean_F: Tensor, deviation_F: Tensor) -> None:
         """Take the features' mean and deviation from training images."""
-        floor = _DEVIATION_FLOOR * deviation_F.mean().clamp(min=1e-12)
         self.feature_mean.copy_(mean_F)
-        self.feature_deviation.copy_(deviation_F.clamp(min=float(floor)))
+        self.feature_deviation.copy_(_floored(deviation_F))
+
+    def fit_directions(self, feature_NF: Tensor) -> None:
+        """Take the principal directions from some training images; the scale must be fitted.
+
+        The directions come from a randomised singular value decomposition (Halko, Martinsson,
+        Tropp 2011) with a seed of its own: they do not depend on the run's.
+        """
+        if not self.projected:
+            return
+        count = min(self.direction_FP.shape[1], len(feature_NF))
+        standard_NF = self._standard(feature_NF)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            *_, direction_FQ = torch.svd_lowrank(standard_NF, q=count + _OVERSAMPLING, niter=3)
+        direction_FP = direction_FQ[:, :count]
+        deviation_P = (standard_NF @ direction_FP).square().mean(dim=0).sqrt()
+        self.direction_FP.zero_()
+        self.direction_FP[:, :count] = direction_FP / _floored(deviation_P)
 
     def forward(self, feature_BF: Tensor, noise: Noise | None = None) -> Tensor:
         """Predicted knowledge vectors of shape (B, D), not normalised."""
-        standard_BF = (feature_BF - self.feature_mean) / self.feature_deviation
+        input_BP = self._standard(feature_BF)
+        if self.projected:
+            input_BP = input_BP @ self.direction_FP
         if noise is not None:
-            standard_BF = noise.dropout(standard_BF, self.dropout / 2, layer=1)
-        hidden_BH = functional.relu(self.hidden(standard_BF))
+            input_BP = noise.dropout(input_BP, self.dropout / 2, layer=1)
+        hidden_BH = functional.relu(self.hidden(input_BP))
         if noise is not None:
             hidden_BH = noise.dropout(hidden_BH, self.dropout, layer=2)
         result_BD: Tensor = self.output(hidden_BH)
         return result_BD
 
+    def _standard(self, feature_BF: Tensor) -> Tensor:
+        return (feature_BF - self.feature_mean) / self.feature_deviation
+
     def embed(self, feature_BF: Tensor) -> Tensor:
         """Unit knowledge vectors of shape (B, D)."""
         return functional.normalize(self(feature_BF), dim=1)
+
+
+def _floored(deviation_F: Tensor) -> Tensor:
+    """Deviations without the very small ones, which would turn noise into signal."""
+    return deviation_F.clamp(min=float(_DEVIATION_FLOOR * deviation_F.mean().clamp(min=1e-12)))
 
 
 class BCDNN(nn.Module):

@@ -22,6 +22,8 @@ from mmkrl.evaluate.relevance import SameLabel
 from mmkrl.models.bcdnn import BCDNN, VARIANTS, BCDNNConfig
 from mmkrl.train.learner import Batch, Phase
 
+_PROJECTED = 8192  # training images, spread over all, that the principal directions come from
+
 
 class BCDNNLearner:
     """BC-DNN with its data and schedule.
@@ -52,6 +54,8 @@ class BCDNNLearner:
         self.module = BCDNN(words, features, len(relationships.ids), config)
         self.module.text.fit_whitening(relationships.word_R3W[self._train])
         self.module.image.fit_scale(*self._feature_scale())
+        few = np.unique(np.linspace(0, len(self._train_images) - 1, _PROJECTED).astype(np.int64))
+        self.module.image.fit_directions(images.features(self._train_images[few]))
 
     def phases(self) -> list[Phase]:
         """The schedule of the variant; every variant's branches get the same number of steps."""

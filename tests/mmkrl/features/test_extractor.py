@@ -29,11 +29,7 @@ def rows(**images) -> pa.Table:
 
 
 def decode_rows(table, config):
-    decoder = Decoder(config)
-    try:
-        return decoder(table)
-    finally:
-        decoder.close()
+    return Decoder(config)(table)
 
 
 def test_a_batch_equals_single_pictures(extractor, pixels):
@@ -74,12 +70,12 @@ def test_different_pictures_get_different_vectors(extractor, pixels):
 def test_an_empty_piece_gives_empty_tables(extractor):
     config = ExtractConfig(image_size=64)
     decoded = decode_rows(rows(a=b"no picture").slice(0, 0), config)
-    assert (decoded.image_ids, decoded.pixel_NHWC.shape, decoded.dead) == ([], (0, 64, 64, 3), [])
+    assert (decoded.image_ids, decoded.pixel_NHWC.shape, decoded.dead) == ([], (0, 64, 64, 3), {})
     vectors = extractor(decoded.pixel_NHWC)
     columns = {"efficientnet_lite0": vectors}
     assert vectors.shape == (0, 1280)
     assert vectors.dtype == np.float16
-    tables = feature_tables(decoded.image_ids, columns, decoded.dead)
+    tables = feature_tables(decoded.image_ids, columns, [])
     assert tables["features"].schema == features({"efficientnet_lite0": 1280}).arrow
     assert {name: table.num_rows for name, table in tables.items()} == {
         "features": 0,
@@ -108,13 +104,14 @@ def test_unusable_rows_become_dead_letters_and_the_others_stay(encoded):
     assert decoded.image_ids == [content_id(encoded(colour)) for colour in ("red", "blue")]
     assert decoded.pixel_NHWC.shape == (2, 32, 32, 3)
     assert decoded.pixel_NHWC[:, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]]
-    assert [(row["stage"], row["record"]) for row in decoded.dead] == [
+    assert [(row["stage"], row["record"]) for row in decoded.dead.values()] == [
         ("extract", "web/b"),
         ("extract", "web/c"),
         ("extract", "web/d"),
     ]
-    assert [row["reason"] for row in decoded.dead][:2] == ["empty", "not_an_image"]
-    assert all(row.keys() == set(DEAD_LETTERS.arrow.names) for row in decoded.dead)
+    assert list(decoded.dead) == [1, 2, 3]
+    assert [row["reason"] for row in decoded.dead.values()][:2] == ["empty", "not_an_image"]
+    assert all(row.keys() == set(DEAD_LETTERS.arrow.names) for row in decoded.dead.values())
 
 
 def test_bytes_that_are_not_those_of_the_id_are_refused(encoded):
@@ -127,7 +124,7 @@ def test_bytes_that_are_not_those_of_the_id_are_refused(encoded):
 def test_the_limits_of_the_configuration_hold(encoded):
     small = decode_rows(rows(a=encoded()), ExtractConfig(image_size=32, max_pixels=199))
     light = decode_rows(rows(a=encoded()), ExtractConfig(image_size=32, max_bytes=10))
-    assert [row["reason"] for row in small.dead + light.dead] == [
+    assert [row["reason"] for found in (small, light) for row in found.dead.values()] == [
         "too_many_pixels",
         "too_many_bytes",
     ]

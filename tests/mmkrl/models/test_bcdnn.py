@@ -212,3 +212,43 @@ def test_mean_word_vectors_are_centred_on_training_relationships(dimension, widt
     expected_RW = torch.stack([row / row.norm() for row in padded_RW])
     result_RW = mean_word_vectors(word_R3W, train.numpy(), dimension)
     torch.testing.assert_close(result_RW, expected_RW, atol=1e-4, rtol=1e-4)
+
+
+def test_principal_directions_are_those_of_the_exact_decomposition():
+    generator = torch.Generator().manual_seed(0)
+    scale_F = torch.linspace(3, 0.2, 40)
+    branch = ImageBranch(40, BCDNNConfig(projection=8, hidden=8, dimension=8))
+    mixing_FF = torch.linalg.qr(torch.randn(40, 40, generator=generator))[0] * scale_F
+    mixed_NF = torch.randn(500, 40, generator=generator) @ mixing_FF.T
+    branch.fit_scale(mixed_NF.mean(dim=0), torch.ones(40))
+    branch.fit_directions(mixed_NF)
+    standard_NF = mixed_NF - mixed_NF.mean(dim=0)
+    projected_NP = standard_NF @ branch.direction_FP
+    torch.testing.assert_close(
+        projected_NP.square().mean(dim=0), torch.ones(8), rtol=1e-3, atol=1e-3
+    )
+    exact_FQ = torch.linalg.svd(standard_NF, full_matrices=False)[2][:8].T
+    basis_FP = torch.linalg.qr(branch.direction_FP)[0]
+    assert torch.linalg.matrix_norm(exact_FQ.T @ basis_FP, ord="fro").square() > 8 - 1e-2
+
+
+def test_directions_do_not_depend_on_the_seed_of_a_run_and_leave_it_alone():
+    feature_NF = torch.randn(100, 30, generator=torch.Generator().manual_seed(1))
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        branch = ImageBranch(30, BCDNNConfig(projection=10, hidden=8, dimension=8))
+        before = torch.random.get_rng_state()
+        branch.fit_directions(feature_NF)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        found.append(branch.direction_FP.clone())
+    assert torch.equal(found[0], found[1])
+
+
+def test_few_images_or_features_are_enough():
+    few = ImageBranch(30, BCDNNConfig(projection=10, hidden=8, dimension=8))
+    few.fit_directions(torch.randn(4, 30, generator=torch.Generator().manual_seed(1)))
+    assert torch.isfinite(few(torch.ones(2, 30))).all()
+    whole = ImageBranch(6, BCDNNConfig(projection=10, hidden=8, dimension=8))
+    whole.fit_directions(torch.zeros(0, 6))
+    assert whole(torch.ones(2, 6)).shape == (2, 8)
