@@ -13,6 +13,7 @@ from pydantic import Field
 from ray.data import DataContext
 from ray.exceptions import RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from mmkrl.config import Section
 from mmkrl.errors import UserError
@@ -87,15 +88,7 @@ def session(config: RayConfig) -> Iterator[None]:
     if address:
         _join(address, runtime)
     else:
-        ray.init(
-            address="local",
-            num_cpus=_logical_cpus(config),
-            object_store_memory=config.object_store_mb << 20,
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-            runtime_env=runtime,
-        )
+        _embed(config, runtime)
     _tune_data()
     try:
         if address:
@@ -107,6 +100,25 @@ def session(config: RayConfig) -> Iterator[None]:
         raise
     finally:
         ray.shutdown()
+
+
+@retry(
+    retry=retry_if_exception_message(match=r".*timed out during startup"),
+    stop=stop_after_attempt(3),
+    before_sleep=lambda _: ray.shutdown(),
+    reraise=True,
+)
+def _embed(config: RayConfig, runtime: dict[str, dict[str, str]]) -> None:
+    """Start a Ray of our own; on a very busy machine its processes may need a second attempt."""
+    ray.init(
+        address="local",
+        num_cpus=_logical_cpus(config),
+        object_store_memory=config.object_store_mb << 20,
+        include_dashboard=False,
+        logging_level=logging.WARNING,
+        log_to_driver=False,
+        runtime_env=runtime,
+    )
 
 
 def _join(address: str, runtime: dict[str, dict[str, str]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cluster.session import RayConfig
 from mmkrl.config import Section
@@ -49,3 +49,12 @@ class PipelineConfig(Section):
     """Measuring it on held-out relationships."""
     query: QueryConfig = QueryConfig()
     """Asking it."""
+
+    @model_validator(mode="after")
+    def _features_are_extracted(self) -> PipelineConfig:
+        wanted, there = self.train.features, self.extract.backbones
+        if wanted is not None and wanted not in there:
+            raise ValueError(
+                f"train.features = {wanted!r} is not among extract.backbones ({', '.join(there)})"
+            )
+        return self
