@@ -98,11 +98,10 @@ def ridge_images(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[floa
         strengths: Penalties to try; the one with the best validation text-to-image mAP is used.
     """
     mean_F, deviation_F, gram_FF, moment_FD = _normal_equations(knowledge, text_RD)
-    eigenvalue_F, basis_FF = torch.linalg.eigh(gram_FF)
-    projected_FD = basis_FF.T @ moment_FD
     best, best_map = torch.empty(0), -1.0
     for strength in strengths:
-        weight_FD = basis_FF @ (projected_FD / (eigenvalue_F.clamp(min=0) + strength)[:, None])
+        penalised_FF = gram_FF + strength * torch.eye(len(mean_F), dtype=gram_FF.dtype)
+        weight_FD = torch.cholesky_solve(moment_FD, torch.linalg.cholesky(penalised_FF))
         image_ND = torch.cat(
             [
                 F.normalize(((feature_BF - mean_F) / deviation_F) @ weight_FD.float(), dim=1)
