@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 from benchmarks.extract_loops import LOOPS, measure, weights_of
 from benchmarks.line import Line
 from cluster.decoding import plan_pieces
-from cluster.extraction import extract
+from cluster.extraction import extract, workers
 from cluster.session import RayConfig, session
 from cluster.units import run_units
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
 from mmkrl.data.ingest import IngestConfig, ingest_unit
 from mmkrl.data.readers import SourceConfig, plan
 from mmkrl.features.config import ExtractConfig
+from mmkrl.features.report import extraction_metrics
 from mmkrl.storage import Location, locate
 
 CORPORA = {"flickr8k": 8091, "corel1k": 1000}
@@ -54,10 +55,9 @@ def ours(folder: Path, corpus: Dataset, backbone: str, rows: int) -> tuple[float
     began = time.time()
     units, choices = extract(locate(folder), enough, config)
     print(f"{backbone}: {choices}", file=sys.stderr)
-    first = min(unit.stats["began_at"] for unit in units)
-    last = max(unit.stats["ended_at"] for unit in units)
-    memory = max(unit.stats["infer_mb"] + unit.stats["decode_mb"] for unit in units)
-    return sum(unit.rows_out for unit in units) / (last - first), first - began, memory
+    figures = extraction_metrics(locate(folder), units, began, workers(config))
+    memory = figures["peak_infer_mb"] + figures["peak_decode_mb"]
+    return figures["images_per_s"], figures["start_up_s"], memory
 
 
 def main(quick: bool) -> None:

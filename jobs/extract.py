@@ -30,15 +30,14 @@ def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()
         pieces = plan_pieces(step.inputs["ingest"], section.unit_rows)
         if retry:
             pieces = prepare_retry(step.location, finished(config, "extract"), pieces, retry)
-        started = time.monotonic()
+        since = time.time()
         units, choices = extract(step.location, pieces, section, step.inputs.get("dedupe"))
-        seconds = time.monotonic() - started
         notes = {
             "random_weights": RANDOM in section.weights.values(),
             "engines": {name: asdict(choice) for name, choice in choices.items()},
             "retried": sorted(retry),
         }
-        metrics = extraction_metrics(step.location, units, seconds, workers(section))
+        metrics = extraction_metrics(step.location, units, since, workers(section))
         return Work(units, [], notes, metrics)
 
     return recorded(config, "extract", work, force=force or bool(retry))

@@ -15,32 +15,34 @@ _MEMORY = ("decode_mb", "infer_mb")  # private memory of a decoding and of an in
 
 
 def extraction_metrics(
-    location: Location, units: Sequence[UnitRecord], seconds: float, workers: int
+    location: Location, units: Sequence[UnitRecord], since: float, workers: int
 ) -> dict[str, float]:
     """The figures of a finished extraction.
 
     Args:
         location: The dataset's folder.
-        units: Its pieces.
-        seconds: Wall time of this run; a run that went on from another did part of the pieces.
+        units: Its pieces; rates and times are those of the pieces done by this run.
+        since: When this run began, in seconds since the epoch.
         workers: Inference workers.
 
     Returns:
-        Rates over the wall time; worker seconds by stage; peaks of a worker's private
-        memory, in MiB; the share of the workers' time spent in the network; dead letters by
-        reason.
+        The start-up until the first picture is inferred; rates over the time after it; worker
+        seconds by stage; peaks of a worker's private memory, in MiB; the share of the workers'
+        time spent in the network; dead letters by reason.
     """
-    rows = sum(unit.rows_in for unit in units)
-    totals = {f"{stage}_s": _total(units, f"{stage}_s") for stage in _STAGES}
-    peaks = {
-        f"peak_{name}": max((unit.stats.get(name, 0.0) for unit in units), default=0.0)
-        for name in _MEMORY
-    }
     reasons = {f"dead_{reason}": float(n) for reason, n in dead_letters(location, units).items()}
+    fresh = [unit for unit in units if unit.stats.get("began_at", 0.0) >= since]
+    if not fresh:
+        return reasons
+    began = min(unit.stats["began_at"] for unit in fresh)
+    seconds = max(unit.stats["ended_at"] for unit in fresh) - began
+    totals = {f"{stage}_s": _total(fresh, f"{stage}_s") for stage in _STAGES}
+    peaks = {f"peak_{name}": max(unit.stats[name] for unit in fresh) for name in _MEMORY}
     return {
+        "start_up_s": began - since,
         "wall_s": seconds,
-        "images_per_s": rows / seconds,
-        "mb_per_s": _total(units, "read_bytes") / seconds / 1e6,
+        "images_per_s": sum(unit.rows_in for unit in fresh) / seconds,
+        "mb_per_s": _total(fresh, "read_bytes") / seconds / 1e6,
         "utilisation": totals["infer_s"] / (seconds * workers),
         **totals,
         **peaks,
@@ -60,4 +62,4 @@ def dead_letters(location: Location, units: Sequence[UnitRecord]) -> Counter[str
 
 
 def _total(units: Sequence[UnitRecord], name: str) -> float:
-    return sum(unit.stats.get(name, 0.0) for unit in units)
+    return sum(unit.stats[name] for unit in units)
