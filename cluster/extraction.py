@@ -26,6 +26,7 @@ from cluster.units import collect, pending_pieces
 from mmkrl import torch_setup
 from mmkrl.data.dataset import Dataset, finished_units, read_rows, write_unit
 from mmkrl.data.manifest import UnitRecord
+from mmkrl.errors import UserError
 from mmkrl.features.choice import SAMPLE, Choice, choose_engines
 from mmkrl.features.config import BackboneName, ExtractConfig
 from mmkrl.features.decoding import COLUMNS, Decoder
@@ -83,8 +84,21 @@ def extract(
 
 
 def workers(config: ExtractConfig) -> int:
-    """Inference workers: as configured, or one a GPU, or one a core."""
-    return config.workers or gpus() or cores()
+    """Inference workers: as configured, or one a GPU, or one a core.
+
+    They leave CPUs for decoding: workers that held all of them would wait for pictures for ever.
+
+    Raises:
+        UserError: more are configured than the CPUs allow.
+    """
+    cpus = ray.cluster_resources().get("CPU", 1.0)
+    room = max(1, int(cpus / (_ACTOR_CPUS + _DECODE_CPUS)))
+    if config.workers and config.workers > room:
+        raise UserError(
+            f"extract.workers = {config.workers}: the {cpus:.0f} CPUs of this cluster have room for "
+            f"{room} inference workers and the decoding beside them"
+        )
+    return config.workers or min(gpus() or cores(), room)
 
 
 class _Infer:

@@ -1,7 +1,7 @@
 """Extraction killed at random moments, in every way, writes what an undisturbed run writes.
 
-``MMKRL_KILLS`` says how many kills of each kind to try. Without it a worker and a node are killed
-once, and the other kinds (see also ``test_kill``) are left out, for the time they take.
+``MMKRL_KILLS`` says how many kills of each kind to try; without it none, for the time they take
+(``test_kill`` has one of the job).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from tests.jobs.test_kill import kill_all, running
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 _KILLS = int(os.environ.get("MMKRL_KILLS", "0"))
-_WORKERS = ["_Infer", "DecodePiece", "isolated_child"]
 _LATEST_S = 25.0  # the moment of a kill is drawn from the seconds in which the job works
 _REPEAT = 4  # the crawl's pictures are read so many times, so that there is something to kill
 
@@ -80,8 +79,8 @@ def test_killing_the_job_and_all_of_its_ray(undisturbed, new_place, seed):
     assert_same(place, undisturbed)
 
 
-@pytest.mark.parametrize("seed", range(max(1, _KILLS)))
-@pytest.mark.parametrize("title", _WORKERS if _KILLS else _WORKERS[:1])
+@pytest.mark.parametrize("seed", range(_KILLS))
+@pytest.mark.parametrize("title", ["_Infer", "DecodePiece", "isolated_child"])
 def test_killing_a_worker(undisturbed, new_place, title, seed):
     place = another(undisturbed, new_place, "worker")
     draw = random.Random(seed)
@@ -119,7 +118,7 @@ def nodes_alive():
     return sum(node["Alive"] for node in ray.nodes())
 
 
-@pytest.mark.parametrize("seed", range(max(1, _KILLS)))
+@pytest.mark.parametrize("seed", range(_KILLS))
 def test_killing_a_node(undisturbed, new_place, joined, seed):
     place = joined(another(undisturbed, new_place, "node"))
     draw = random.Random(seed)

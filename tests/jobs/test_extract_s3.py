@@ -27,10 +27,9 @@ def with_workspace(place, workspace, **environment):
     return replace(place, environment=place.environment | environment)
 
 
-def test_the_digests_are_those_of_a_local_run(s3_server, new_place):
-    local = new_place("local")
-    corpus = open_dataset(locate(local.done("ingest")["output"]))
-    features = open_dataset(locate(local.done("extract")["output"]))
+def test_the_digests_are_those_of_a_local_run(s3_server, new_place, chain):
+    local, _ = chain
+    expected = [local.dataset("ingest"), local.dataset("extract")]
     with FaultyProxy(os.environ["AWS_ENDPOINT_URL"], seed=3) as proxy:
         keys = {name: os.environ[name] for name in _AWS} | {"AWS_ENDPOINT_URL": proxy.url}
         limits = {"MMKRL_S3_REQUEST_S": "3"}
@@ -41,6 +40,6 @@ def test_the_digests_are_those_of_a_local_run(s3_server, new_place):
         assert broken > 10, proxy.seen
     s3.forget()
     remote = [open_dataset(locate(line["output"])) for line in lines]
-    for found, expected in zip(remote, (corpus, features), strict=True):
-        assert found.digest == expected.digest
-        assert hashes(found) == hashes(expected)
+    for found, whole in zip(remote, expected, strict=True):
+        assert found.digest == whole.digest
+        assert hashes(found) == hashes(whole)
