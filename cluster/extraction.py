@@ -95,8 +95,8 @@ def workers(config: ExtractConfig) -> int:
     room = max(1, int(cpus / (_ACTOR_CPUS + _DECODE_CPUS)))
     if config.workers and config.workers > room:
         raise UserError(
-            f"extract.workers = {config.workers}: the {cpus:.0f} CPUs of this cluster have room for "
-            f"{room} inference workers and the decoding beside them"
+            f"extract.workers = {config.workers}: the {cpus:.0f} CPUs of this cluster have room "
+            f"for {room} inference workers and the decoding beside them"
         )
     return config.workers or min(gpus() or cores(), room)
 
