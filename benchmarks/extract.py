@@ -29,7 +29,7 @@ from mmkrl.features.report import extraction_metrics
 from mmkrl.storage import Location, locate
 
 CORPORA = {"flickr8k": 8091, "corel1k": 1000}
-QUICK_ROWS = 512
+QUICK_ROWS = 2048
 
 
 def ingest(place: Location, name: str) -> Dataset:
