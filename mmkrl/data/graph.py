@@ -33,3 +33,18 @@ class Graph:
     def known(self) -> IntArray:
         """The triples of all splits, shape (N, 3): what a filtered ranking must not count."""
         return np.concatenate([self.triples[split] for split in SPLITS])
+
+
+@dataclass(frozen=True)
+class EntityImages:
+    """The images of a graph's entities: any number each, none being the normal case.
+
+    Attributes:
+        start_E1: Shape (E + 1,); images of entity e are ``row_I[start_E1[e]:start_E1[e + 1]]``.
+        row_I: Rows in :attr:`feature_MD`, those of one entity side by side.
+        feature_MD: All feature vectors, float16, mapped from disk.
+    """
+
+    start_E1: IntArray
+    row_I: IntArray
+    feature_MD: npt.NDArray[np.float16]
