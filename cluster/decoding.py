@@ -16,12 +16,15 @@ import pyarrow as pa
 
 from cluster.session import private_mb
 from mmkrl.data.dataset import Dataset, read_rows
+from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import FileEntry
 from mmkrl.features.config import ExtractConfig
-from mmkrl.features.decoding import COLUMNS, Decoder, dead_letter
+from mmkrl.features.decoding import COLUMNS, Decoder
 from mmkrl.features.retry import Former, keep
 from mmkrl.storage import Location
+
+_REPEATED = "another image stands for it; see dedupe"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class DecodePiece:
         decoded = Decoder(self._config)(rows.take(wanted_N))
         dead = {int(wanted_N[i]): letter for i, letter in decoded.dead.items()}
         dead |= {
-            int(i): dead_letter(uris[i], "duplicate", "another image stands for it; see dedupe")
+            int(i): dead_letter("extract", uris[i], "duplicate", _REPEATED)
             for i in place_N[repeated_N]
         }
         places = {

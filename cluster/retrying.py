@@ -32,28 +32,33 @@ def prepare_retry(
         UserError: no dead letter has such a reason.
     """
     units = finished_units(former.location)
-    counts = dead_letters(former.location, list(units.values()))
-    if reasons.isdisjoint(counts):
+    marked = [
+        replace(piece, former=Former(former.location, units[number], reasons))
+        for number, piece in enumerate(pieces)
+    ]
+    with ThreadPoolExecutor(_COPIES_AT_A_TIME) as pool:
+        concerned = list(pool.map(_concerned, marked))
+    if not any(concerned):
+        counts = dead_letters(former.location, list(units.values()))
         there = ", ".join(f"{reason} ({n})" for reason, n in sorted(counts.items())) or "none"
         raise UserError(
             f"--retry: {former.location} has no dead letters with the reason "
             f"{' or '.join(sorted(reasons))}; there are: {there}"
         )
-    marked = [
-        replace(piece, former=Former(former.location, units[number], reasons))
-        for number, piece in enumerate(pieces)
-    ]
     done = finished_units(location)
     engines = former.location / CHOICE_FILE
     if engines.is_file():
         (location / CHOICE_FILE).write_bytes(engines.read_bytes())
 
     def take_over(number: int) -> None:
-        earlier = marked[number].former
-        assert earlier is not None
-        if number not in done and not earlier.concerned:
+        if number not in done and not concerned[number]:
             copy_unit(former.location, location, units[number])
 
     with ThreadPoolExecutor(_COPIES_AT_A_TIME) as pool:
         list(pool.map(take_over, range(len(marked))))
     return marked
+
+
+def _concerned(piece: CorpusPiece) -> bool:
+    assert piece.former is not None
+    return piece.former.concerned

@@ -11,12 +11,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from mmkrl.config import Section
+from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.digest import content_id
 from mmkrl.data.isolation import shared
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.pictures import Header, Limits, UnusablePicture
 from mmkrl.data.readers import ReadUnit, Record, SourceConfig, Unreadable, read
-from mmkrl.data.readers.records import storable
 from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TARGETS, TEXTS
 from mmkrl.data.writing import UnitWriter
 from mmkrl.storage import Location
@@ -90,11 +90,11 @@ def _tables(lot: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
     images, texts, targets, dead = [], [], [], []
     for item in lot:
         if isinstance(item, Unreadable):
-            dead.append(_dead_letter(item.uri, item.reason, item.detail))
+            dead.append(dead_letter("ingest", item.uri, item.reason, item.detail))
             continue
         header = next(headers)
         if isinstance(header, UnusablePicture):
-            dead.append(_dead_letter(item.uri, header.reason, header.detail))
+            dead.append(dead_letter("ingest", item.uri, header.reason, header.detail))
             continue
         image = _image_row(item, header)
         shared = {key: image[key] for key in ("image_id", "source", "uri")}
@@ -128,8 +128,3 @@ def _image_row(item: Record, header: Header) -> dict[str, Any]:
         "license": item.license,
         "image": item.image,
     }
-
-
-def _dead_letter(record: str, reason: str, detail: str) -> dict[str, str]:
-    told = {"record": storable(record), "reason": reason, "detail": storable(detail)}
-    return {"stage": "ingest", **told}

@@ -84,6 +84,15 @@ class Images:
         """Feature vectors of some images, float32, shape (len(index), D)."""
         return torch.from_numpy(self.feature_MD[self.row_N[index]].astype(np.float32))
 
+    def scale(self, index: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of some images' features, float64, a chunk at a time."""
+        total, squares = torch.zeros(()).double(), torch.zeros(()).double()
+        for part in chunks(index):
+            feature_BF = self.features(part).double()
+            total, squares = total + feature_BF.sum(0), squares + feature_BF.square().sum(0)
+        mean_F = total / len(index)
+        return mean_F, (squares / len(index) - mean_F.square()).clamp(min=0).sqrt()
+
 
 @dataclass(frozen=True)
 class Knowledge:

@@ -124,12 +124,7 @@ def _normal_equations(
     """Mean and deviation of the training features, and X'X and X'Y of the standardised ones."""
     images = knowledge.images
     train = images.index(TRAIN)
-    total, squares = torch.zeros(()).double(), torch.zeros(()).double()
-    for part in chunks(train):
-        feature_BF = images.features(part).double()
-        total, squares = total + feature_BF.sum(0), squares + feature_BF.square().sum(0)
-    mean_F = total / len(train)
-    deviation_F = (squares / len(train) - mean_F.square()).clamp(min=0).sqrt()
+    mean_F, deviation_F = images.scale(train)
     deviation_F = deviation_F.clamp(min=float(0.1 * deviation_F.mean()))
     gram_FF = torch.zeros(len(mean_F), len(mean_F)).double()
     moment_FD = torch.zeros(len(mean_F), text_RD.shape[1]).double()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.digest import content_id
 from mmkrl.data.isolation import shared
 from mmkrl.data.pictures import Pixels, UnusablePicture
@@ -61,16 +62,11 @@ class Decoder:
         pixel_NHWC = np.empty(shape, np.uint8)
         for i, result in enumerate(self._isolated.map(images)):
             if isinstance(result, UnusablePicture):
-                dead[i] = dead_letter(uris[i], result.reason, result.detail)
+                dead[i] = dead_letter("extract", uris[i], result.reason, result.detail)
             else:
                 pixel_NHWC[len(kept)] = np.frombuffer(result, np.uint8).reshape(shape[1:])
                 kept.append(ids[i])
         return Decoded(kept, pixel_NHWC[: len(kept)], dead)
-
-
-def dead_letter(uri: str, reason: str, detail: str) -> dict[str, str]:
-    """A dead-letter row of this stage."""
-    return {"stage": "extract", "record": uri, "reason": reason, "detail": detail}
 
 
 def _check_content(ids: Iterable[str], uris: Iterable[str], images: Iterable[bytes]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mmkrl.data.dataset import Dataset, write_unit
+from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.pictures import UnusablePicture
@@ -102,8 +103,7 @@ def mine_part(
             if is_replaced:
                 raise NotUsable("duplicate", "another image that shows the same is kept")
         except (NotUsable, UnusablePicture) as fault:
-            told = {"reason": fault.reason, "detail": fault.detail}
-            dead.append({"stage": "mine", "record": row["uri"], **told})
+            dead.append(dead_letter("mine", row["uri"], fault.reason, fault.detail))
             continue
         candidates.append({**row, **vars(finding), "hash": picture_hash})
     return write_unit(

@@ -16,6 +16,7 @@ import pyarrow as pa
 from PIL import Image
 
 from mmkrl.data.dataset import Dataset, write_unit
+from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.isolation import Result, shared
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.pictures import Limits, UnusablePicture, decode
@@ -71,8 +72,7 @@ def hash_part(
     hashed, dead = [], []
     for row, result in zip(rows, hashes([row["image"] for row in rows]), strict=True):
         if isinstance(result, UnusablePicture):
-            reason = {"reason": result.reason, "detail": result.detail}
-            dead.append({"stage": "dedupe", "record": row["uri"], **reason})
+            dead.append(dead_letter("dedupe", row["uri"], result.reason, result.detail))
             continue
         identity = {"image_id": row["image_id"], "uri": row["uri"]}
         hashed.append({**identity, "pixels": row["width"] * row["height"], "hash": result})

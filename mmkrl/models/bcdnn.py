@@ -161,7 +161,7 @@ class ImageBranch(nn.Module):
     def fit_scale(self, mean_F: Tensor, deviation_F: Tensor) -> None:
         """Take the features' mean and deviation from training images."""
         self.feature_mean.copy_(mean_F)
-        self.feature_deviation.copy_(_floored(deviation_F))
+        self.feature_deviation.copy_(_floored(deviation_F.float()))
 
     def fit_directions(self, feature_NF: Tensor) -> None:
         """Take the principal directions from some training images; the scale must be fitted.

@@ -53,7 +53,7 @@ class BCDNNLearner:
         words, features = relationships.word_R3W.shape[2], images.feature_MD.shape[1]
         self.module = BCDNN(words, features, len(relationships.ids), config)
         self.module.text.fit_whitening(relationships.word_R3W[self._train])
-        self.module.image.fit_scale(*self._feature_scale())
+        self.module.image.fit_scale(*images.scale(self._train_images))
         few = np.unique(np.linspace(0, len(self._train_images) - 1, _PROJECTED).astype(np.int64))
         self.module.image.fit_directions(images.features(self._train_images[few]))
 
@@ -145,17 +145,6 @@ class BCDNNLearner:
             label_N = torch.from_numpy(self._knowledge.images.label_N[part]).to(self._device)
             total_RD.index_add_(0, label_N, self.image_vectors(part))
         return functional.normalize(total_RD, dim=1)
-
-    def _feature_scale(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the training images' features, a chunk at a time."""
-        count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for part in chunks(self._train_images):
-            feature_NF = self._knowledge.images.features(part).double()
-            count += len(part)
-            total = total + feature_NF.sum(dim=0)
-            squares = squares + feature_NF.square().sum(dim=0)
-        mean_F = total / count
-        return mean_F.float(), (squares / count - mean_F.square()).clamp(min=0).sqrt().float()
 
     def _image_batch(self, generator: np.random.Generator, seed: int) -> Batch:
         images = self._knowledge.images

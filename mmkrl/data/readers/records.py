@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from pydantic import Field, model_validator
 
 from mmkrl.config import Section
+from mmkrl.data.dead_letters import storable
 from mmkrl.storage import Location
 
 Format = Literal[
@@ -182,11 +183,6 @@ def record(
 def too_large(uri: str, size_bytes: int, max_bytes: int) -> Unreadable:
     """The row of a picture that is not even read because of its size."""
     return Unreadable(uri, "too_many_bytes", f"{size_bytes} bytes, the limit is {max_bytes}")
-
-
-def storable(text: str) -> str:
-    """The text without lone surrogates, which JSON and file names allow and UTF-8 cannot hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _values(value: Any) -> list[Any]:
