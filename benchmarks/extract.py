@@ -32,10 +32,9 @@ CORPORA = {"flickr8k": 8091, "corel1k": 1000}
 QUICK_ROWS = 2048
 
 
-def ingest(place: Location, name: str) -> Dataset:
-    """A public data set as a corpus."""
-    path = f"{os.environ['MMKRL_DATA']}/{name}"
-    source = SourceConfig(path=path, format="parquet", columns={"image": "jpeg"})
+def ingest(place: Location, name: str, path: str, column: str) -> Dataset:
+    """Pictures in a column of Parquet files as a corpus."""
+    source = SourceConfig(path=path, format="parquet", columns={"image": column})
     config = IngestConfig(sources=[source])
     units = run_units(
         place,
@@ -75,7 +74,8 @@ def compare(folder: Path, name: str, backbone: str, rows: int) -> None:
     """Ours between two measurements of the limit and of the loops, which are averaged."""
     cores = os.cpu_count() or 1
     with session(RayConfig()):
-        corpus = ingest(locate(folder / "corpus"), name)
+        path = f"{os.environ['MMKRL_DATA']}/{name}"
+        corpus = ingest(locate(folder / "corpus"), name, path, "jpeg")
     sample = folder / "sample.parquet"
     first = corpus.files("images")[0]
     pq.write_table(corpus.read(first, ["image"]).slice(0, 512), sample)
