@@ -12,7 +12,8 @@ DATA = GROUND | {"mmkrl.data"}
 #   themselves on validation data with the definitions of the reports.
 WORDS_OF_TRAINING = {"mmkrl.train.learner", "mmkrl.train.noise"}
 LOOP = WORDS_OF_TRAINING | {"mmkrl.train.loop", "mmkrl.train.context", "mmkrl.train.checkpoint"}
-MODELS = DATA | WORDS_OF_TRAINING | {"mmkrl.losses", "mmkrl.evaluate", "mmkrl.models"}
+BELOW_MODELS = {"mmkrl.kernels", "mmkrl.losses", "mmkrl.evaluate"}
+MODELS = DATA | WORDS_OF_TRAINING | BELOW_MODELS | {"mmkrl.models"}
 TRAIN = MODELS | LOOP | {"mmkrl.train"}
 # A query may be a picture, which becomes a vector as the corpus's pictures did.
 INDEX = TRAIN | {"mmkrl.features", "mmkrl.index"}
@@ -29,8 +30,9 @@ MAY_IMPORT = {
     "mmkrl.data": DATA,
     "mmkrl.mining": DATA | {"mmkrl.mining"},
     "mmkrl.features": DATA | {"mmkrl.features"},
-    "mmkrl.losses": {"mmkrl.losses"},
-    "mmkrl.evaluate": DATA | {"mmkrl.evaluate"},
+    "mmkrl.kernels": {"mmkrl.kernels"},
+    "mmkrl.losses": {"mmkrl.kernels", "mmkrl.losses"},
+    "mmkrl.evaluate": DATA | {"mmkrl.kernels", "mmkrl.evaluate"},
     "mmkrl.models": MODELS,
     **dict.fromkeys(LOOP, DATA | LOOP),
     **dict.fromkeys(WORDS_OF_TRAINING, GROUND | WORDS_OF_TRAINING),

@@ -1,0 +1,156 @@
+"""How many candidates are more plausible than the right answer: what ranks are made of.
+
+Counts of different candidates add up, so a table of entities that is cut into shards is ranked
+shard by shard. Candidates are taken a block at a time; (queries x entities) scores never exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mmkrl.data.graph import IntArray
+from mmkrl.evaluate.fast_scores import bounds, fast_scores
+from mmkrl.evaluate.scorer import Metric
+from mmkrl.kernels import pair_scores
+from mmkrl.kernels.counting import Block, Others, Targets, count_block
+
+_BLOCK = 1024
+_PAIRS = 1 << 16
+_NUMBERS: dict[Metric, int] = {
+    "l1": pair_scores.L1,
+    "l2": pair_scores.L2,
+    "modulus": pair_scores.MODULUS,
+    "dot": pair_scores.DOT,
+}
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Queries, and the answer each is expected to find.
+
+    Attributes:
+        metric: How queries and candidates are compared.
+        query_UD: Different queries, float32.
+        row_Q: The query of each answer.
+        answer_Q: Position of each answer among all candidates.
+        score_Q: Its exact score.
+        others: Other right answers, of which a filtered ranking counts none.
+    """
+
+    metric: Metric
+    query_UD: Tensor
+    row_Q: IntArray
+    answer_Q: IntArray
+    score_Q: FloatArray
+    others: Others
+
+
+def exact_scores(
+    metric: Metric, query_UD: Tensor, candidate_ED: Tensor, row_Q: IntArray, candidate_Q: IntArray
+) -> FloatArray:
+    """The exact scores of chosen pairs, shape (Q,): by the same loop wherever the vectors are.
+
+    Args:
+        metric: How they are compared.
+        query_UD: float32.
+        candidate_ED: float32, on the same device.
+        row_Q: The query of each pair.
+        candidate_Q: The candidate of each pair.
+    """
+    number = _NUMBERS[metric]
+    if query_UD.device.type == "cpu":
+        arrays = query_UD.numpy(), candidate_ED.numpy()
+        return pair_scores.pair_scores(number, *arrays, row_Q, candidate_Q)
+    score_Q = np.empty(len(row_Q))
+    for start in range(0, len(row_Q), _PAIRS):
+        pairs = slice(start, start + _PAIRS)
+        query_PD = query_UD[torch.from_numpy(row_Q[pairs]).to(query_UD.device)].cpu()
+        each_PD = candidate_ED[torch.from_numpy(candidate_Q[pairs]).to(query_UD.device)].cpu()
+        place_P = np.arange(len(query_PD))
+        arrays = query_PD.numpy(), each_PD.numpy()
+        score_Q[pairs] = pair_scores.pair_scores(number, *arrays, place_P, place_P)
+    return score_Q
+
+
+def count_candidates(search: Search, candidate_BD: Tensor, *, first: int = 0) -> IntArray:
+    """Compare some candidates with the answers.
+
+    Args:
+        search: What is looked for.
+        candidate_BD: The candidates, float32, on the device of the queries.
+        first: Position of the first of them among all candidates.
+
+    Returns:
+        Counts, shape (Q, 4): candidates more plausible than the answer, and those exactly as
+        plausible, the answer itself excepted; then how many of these are other right answers,
+        likewise.
+    """
+    count_Q4 = np.zeros((len(search.row_Q), 4), np.int64)
+    count = _count_compiled if candidate_BD.device.type == "cpu" else count_with_torch
+    for start in range(0, len(candidate_BD), _BLOCK):
+        count(search, candidate_BD[start : start + _BLOCK], first + start, count_Q4)
+    return count_Q4
+
+
+def _count_compiled(search: Search, candidate_BD: Tensor, first: int, count_Q4: IntArray) -> None:
+    low_Q, high_Q = _bounds(search, candidate_BD)
+    score_UB = fast_scores(search.metric, search.query_UD, candidate_BD)
+    arrays = search.query_UD.numpy(), candidate_BD.numpy(), first, score_UB.numpy()
+    count_block(
+        Block(_NUMBERS[search.metric], *arrays),
+        Targets(search.row_Q, search.answer_Q, search.score_Q, low_Q, high_Q),
+        search.others,
+        count_Q4,
+    )
+
+
+def _bounds(search: Search, candidate_BD: Tensor) -> tuple[npt.NDArray[np.float32], ...]:
+    row_Q = torch.from_numpy(search.row_Q).to(search.query_UD.device)
+    return bounds(search.metric, search.query_UD[row_Q], candidate_BD, search.score_Q)
+
+
+def count_with_torch(search: Search, candidate_BD: Tensor, first: int, count_Q4: IntArray) -> None:
+    """The same counts where the vectors are, for devices without compiled loops.
+
+    Args:
+        search: What is looked for.
+        candidate_BD: The candidates.
+        first: Position of the first of them among all candidates.
+        count_Q4: Added to.
+    """
+    device = candidate_BD.device
+    row_Q, answer_Q, score_Q, low_Q, high_Q = (
+        torch.from_numpy(each).to(device)
+        for each in (search.row_Q, search.answer_Q, search.score_Q, *_bounds(search, candidate_BD))
+    )
+    score_QB = fast_scores(search.metric, search.query_UD, candidate_BD)[row_Q]
+    above_QB, below_QB = score_QB > high_Q[:, None], score_QB < low_Q[:, None]
+    itself_QB = torch.arange(first, first + len(candidate_BD), device=device) == answer_Q[:, None]
+    above_QB &= ~itself_QB
+    tied_QB = torch.zeros_like(above_QB)
+    q_P, b_P = (~above_QB & ~below_QB & ~itself_QB).nonzero(as_tuple=True)
+    pairs = row_Q[q_P].cpu().numpy(), b_P.cpu().numpy()
+    exact = exact_scores(search.metric, search.query_UD, candidate_BD, *pairs)
+    exact_P = torch.from_numpy(exact).to(device)
+    above_QB[q_P, b_P] = exact_P > score_Q[q_P]
+    tied_QB[q_P, b_P] = exact_P == score_Q[q_P]
+    other_QB = torch.zeros_like(above_QB)
+    for q, b_O in _others_in_block(search.others, first, len(candidate_BD)):
+        other_QB[q, torch.from_numpy(b_O).to(device)] = True
+    counts = above_QB, tied_QB, above_QB & other_QB, tied_QB & other_QB
+    count_Q4 += torch.stack([each.sum(dim=1) for each in counts], dim=1).cpu().numpy()
+
+
+def _others_in_block(others: Others, first: int, size: int) -> Iterator[tuple[int, IntArray]]:
+    for q, (start, stop) in enumerate(zip(others.start_Q, others.stop_Q, strict=True)):
+        entity_O = others.entity_K[start:stop]
+        inside = slice(*np.searchsorted(entity_O, (first, first + size)))
+        yield q, entity_O[inside] - first
