@@ -77,8 +77,11 @@ class BCDNNConfig(Section):
     visual prototype."""
     distillation_weight: float = Field(default=1.0, ge=0)
     """Beta: weight of that pull."""
-    cross_modal_weight: float = Field(default=1.0, ge=0)
-    """Gamma: weight of the triplets between text vectors and visual prototypes."""
+    cross_modal_weight: float = Field(
+        default=30.0, ge=0, json_schema_extra={"search": [3.0, 100.0]}
+    )
+    """Gamma: weight of the triplets between text vectors and visual prototypes. They are small
+    beside the other losses: on validation, 1 is hardly felt and 30 to 100 are best."""
     pool: int = Field(default=256, ge=2)
     """Relationships drawn each step as cross-modal negatives."""
     hardest: int = Field(default=10, ge=1)
