@@ -16,13 +16,14 @@ import typer
 
 from cluster.session import RayConfig, session
 from jobs.config import PipelineConfig
-from mmkrl.config import Section, describe, load
+from mmkrl.config import describe, load, section_of
 from mmkrl.errors import UsageError, UserError
 from mmkrl.storage import check_access, locate
 
 logger = logging.getLogger(__name__)
 
 DONE, FAILED, USAGE = 0, 1, 2
+_EXAMPLES = {"graph": "wn9"}  # jobs that demo.yaml has no section for
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ def command(job: str, run: Run, description: str) -> typer.Typer:
 def epilog(job: str) -> str:
     """The keys of the job's section of the configuration, and an example."""
     field = PipelineConfig.model_fields.get(job)
-    section = field.annotation if field else None
-    example = f"python -m jobs.{job} --config jobs/configs/demo.yaml"
+    section = section_of(field) if field else None
+    example = f"python -m jobs.{job} --config jobs/configs/{_EXAMPLES.get(job, 'demo')}.yaml"
     paragraphs = [f"Example: {example}"]
-    if isinstance(section, type) and issubclass(section, Section):
+    if section:
         paragraphs += [
             f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
             for key, default, meaning in describe(section, job)
@@ -102,12 +103,7 @@ def execute(
     started = time.monotonic()
     try:
         settings = load(config, overrides, PipelineConfig)
-        sources = settings.ingest.sources
-        places = [
-            settings.workspace,
-            *(path for s in sources for path in (s.path, s.images) if path),
-        ]
-        check_access(locate(place) for place in places)
+        check_access(locate(place) for place in _places(settings))
         with connect(settings.ray):
             outcome = run(settings, force)
     except UserError as error:
@@ -120,6 +116,15 @@ def execute(
         return FAILED
     _result(job, outcome, started)
     return DONE
+
+
+def _places(settings: PipelineConfig) -> list[str]:
+    """Every folder and file that the configuration names as input or output."""
+    sources, graph = settings.ingest.sources, settings.graph
+    inputs = [path for s in sources for path in (s.path, s.images)]
+    if graph:
+        inputs += [graph.path, graph.entities, graph.relations]
+    return [settings.workspace, *(path for path in inputs if path)]
 
 
 def _result(job: str, outcome: Outcome, started: float, **more: str) -> None:

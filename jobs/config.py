@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from cluster.session import RayConfig
 from mmkrl.config import Section
+from mmkrl.data.graphs.config import GraphConfig
 from mmkrl.data.ingest import IngestConfig
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.features.config import ExtractConfig
@@ -35,12 +36,14 @@ class PipelineConfig(Section):
     """Where to run."""
     tracking: TrackingConfig = TrackingConfig()
     """Where to record."""
-    ingest: IngestConfig
-    """Reading a crawl into a corpus."""
+    ingest: IngestConfig = IngestConfig(sources=[])
+    """Reading a crawl into a corpus; without sources there is none."""
     dedupe: DedupeConfig = DedupeConfig()
     """Finding images that show the same picture."""
     mine: MineConfig = MineConfig()
     """Finding relationships in the corpus."""
+    graph: GraphConfig | None = None
+    """A knowledge graph whose entities may have images."""
     extract: ExtractConfig = ExtractConfig()
     """Image features."""
     train: TrainConfig = TrainConfig()
@@ -56,5 +59,15 @@ class PipelineConfig(Section):
         if wanted is not None and wanted not in there:
             raise ValueError(
                 f"train.features = {wanted!r} is not among extract.backbones ({', '.join(there)})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _images_of_a_graph_are_ingested(self) -> PipelineConfig:
+        graph = self.graph
+        if graph and (graph.images or graph.source == "mined") and not self.ingest.sources:
+            raise ValueError(
+                "graph takes its images from a corpus, and ingest.sources is empty: name the "
+                "pictures there, or leave graph.images out"
             )
         return self

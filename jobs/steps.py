@@ -17,15 +17,17 @@ from jobs.config import PipelineConfig
 from mmkrl.config import identity
 from mmkrl.data.dataset import Dataset, Origin, open_dataset
 from mmkrl.data.digest import fingerprint
+from mmkrl.data.graphs import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
 from mmkrl.data.readers import listing
-from mmkrl.errors import UserError
+from mmkrl.errors import UsageError, UserError
 from mmkrl.storage import Location, locate
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "dedupe": ("ingest",),
     "mine": ("ingest", "dedupe"),
+    "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
     "train": ("mine", "extract"),
     "evaluate": ("mine", "extract", "train"),
@@ -67,6 +69,8 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     digests = {name: dataset.digest for name, dataset in inputs.items()}
     if job == "ingest":
         digests["sources"] = fingerprint(listing(config.ingest.sources))
+    if job == "graph" and config.graph and config.graph.source == "files":
+        digests["files"] = fingerprint(graph_listing(config.graph))
     section = _section(config, job)
     key = fingerprint([job, identity(getattr(config, job)), digests])
     folder = locate(config.workspace) / job
@@ -87,10 +91,24 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
 
 
 def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
-    """The jobs whose results a job reads."""
+    """The jobs whose results a job reads.
+
+    Raises:
+        UsageError: the configuration has no graph, and the job is about one.
+    """
     if job == "extract" and config.extract.duplicates == "one":
         return (*INPUTS[job], "dedupe")
+    if job == "graph":
+        return _graph_inputs(config)
     return INPUTS[job]
+
+
+def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
+    if config.graph is None:
+        raise UsageError("the configuration has no section 'graph': say where the graph is")
+    if config.graph.source == "mined":
+        return ("mine",)
+    return ("ingest",) if config.graph.images else ()
 
 
 def finished(config: PipelineConfig, job: str) -> Dataset:

@@ -84,17 +84,19 @@ def describe(schema: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]
     """Every key of a section, nested ones included: (key, default, what it does)."""
     rows = []
     for name, field in schema.model_fields.items():
-        key, inner = f"{prefix}.{name}", _inner(field)
+        key, inner = f"{prefix}.{name}", section_of(field)
         if inner is not None and isinstance(field.default, BaseModel):
             rows += describe(inner, key)
             continue
-        default = "required" if field.is_required() else _shown(field.get_default())
-        rows.append((key, default, " ".join((field.description or "").split())))
+        rows.append((key, _shown(field), " ".join((field.description or "").split())))
     return rows
 
 
-def _shown(value: Any) -> str:
-    """A default as one would write it in YAML."""
+def _shown(field: FieldInfo) -> str:
+    """A field's default as one would write it in YAML."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
     plain = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
 
@@ -142,15 +144,15 @@ def _keys(schema: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
         if part not in schema.model_fields:
             continue  # a place in a list, or a key of a dict of sections
-        inner = _inner(schema.model_fields[part])
+        inner = section_of(schema.model_fields[part])
         if inner is None:
             return []
         schema = inner
     return sorted(schema.model_fields)
 
 
-def _inner(field: FieldInfo) -> type[BaseModel] | None:
-    """The section a field holds, through Optional, list and dict."""
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section a field holds, through Optional, list and dict; None if it holds none."""
     waiting: list[Any] = [field.annotation]
     while waiting:
         kind = waiting.pop()

@@ -120,6 +120,23 @@ INSTANCES = _schema(
 )
 ENTITIES = _schema("entities", 1, {"entity": _TEXT, "image_id": _TEXT, "source": _TEXT})
 TRIPLES = _schema("triples", 1, {"head": _TEXT, "relation": _TEXT, "tail": _TEXT, "split": _TEXT})
+VOCABULARY = _schema(
+    "vocabulary",
+    1,
+    {
+        "kind": _TEXT,  # entity or relation
+        "name": _TEXT,
+    },
+)
+ENTITY_TEXTS = _schema(
+    "entity_texts",
+    1,
+    {
+        "entity": _TEXT,
+        "kind": _TEXT,  # name, gloss or description
+        "text": _TEXT,
+    },
+)
 HASHES = _schema(
     "hashes",
     1,
@@ -191,6 +208,8 @@ _BY_NAME = {
         INSTANCES,
         ENTITIES,
         TRIPLES,
+        VOCABULARY,
+        ENTITY_TEXTS,
         HASHES,
         DUPLICATES,
         DEAD_LETTERS,
