@@ -15,7 +15,7 @@ from mmkrl.evaluate.intervals import (
 )
 from mmkrl.evaluate.recognition import harmonic_mean
 from mmkrl.evaluate.report import TaskScores
-from mmkrl.evaluate.zero_shot import TaskValues
+from mmkrl.evaluate.tasks import TaskValues
 
 _MEDIAN = "median rank"
 _HEADLINES = {

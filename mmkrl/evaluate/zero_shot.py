@@ -6,7 +6,7 @@ seen here as two tables of vectors; where they come from does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,7 @@ from mmkrl.data.splits import TEST, TRAIN, UNSEEN_SOURCE
 from mmkrl.evaluate.ranking import ndcg, retrieval_metrics
 from mmkrl.evaluate.recognition import recognition
 from mmkrl.evaluate.relevance import SameLabel, SharedSlots
-
-Values = Mapping[str, npt.NDArray[np.float64]]
+from mmkrl.evaluate.tasks import TaskValues, Values
 
 
 @dataclass(frozen=True)
@@ -34,25 +33,6 @@ class Space:
 
     text_RD: Tensor
     image_ND: Tensor
-
-
-@dataclass(frozen=True)
-class TaskValues:
-    """One method's values on one task, a row a query.
-
-    Attributes:
-        values: Metric values by name, each of length Q.
-        groups: The relationship each query belongs to; intervals resample these.
-        definition: What counts as right.
-        queries: Size of the query pool, skipped ones included.
-        gallery: Items each query is compared with.
-    """
-
-    values: Values
-    groups: npt.NDArray[np.int64]
-    definition: str
-    queries: int
-    gallery: int
 
 
 def zero_shot_tasks(knowledge: Knowledge, space: Space) -> dict[str, TaskValues]:

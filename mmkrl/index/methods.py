@@ -11,7 +11,8 @@ from mmkrl.data.knowledge import Knowledge, load_knowledge
 from mmkrl.data.words import load_words
 from mmkrl.evaluate.baselines import BASELINES, ridge_images
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.zero_shot import Space, TaskValues, zero_shot_tasks
+from mmkrl.evaluate.tasks import TaskValues
+from mmkrl.evaluate.zero_shot import Space, zero_shot_tasks
 from mmkrl.train.config import TrainConfig
 from mmkrl.train.members import load_member
 

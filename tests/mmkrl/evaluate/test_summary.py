@@ -6,7 +6,7 @@ import pytest
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.intervals import bootstrap_mean
 from mmkrl.evaluate.summary import differences, headline, summarise
-from mmkrl.evaluate.zero_shot import TaskValues
+from mmkrl.evaluate.tasks import TaskValues
 
 CONFIG = EvaluateConfig(resamples=200)
 GROUPS = np.array([0, 0, 1, 1, 2])
