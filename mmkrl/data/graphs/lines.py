@@ -102,7 +102,7 @@ def fields(lines: Rows, names: Sequence[str], account: Account, separator: str =
 def numbered(lines: Rows, account: Account) -> Rows:
     """Lines of a name and a number as columns name and id; the name may have spaces."""
     text = pc.utf8_trim_whitespace(lines.values[_LINE])
-    cut = pc.replace_substring_regex(text, pattern=r"\s+(\S+)$", replacement=r"\t\1")
+    cut = pc.replace_substring_regex(text, pattern=r"\s+(\S+)$", replacement="\t\\1")
     return fields(lines.holding(pa.table({_LINE: cut})), ("name", "id"), account)
 
 

@@ -42,7 +42,7 @@ def read_parquet(config: GraphConfig, account: Account) -> Stated:
         UserError: a file or a column is missing or cannot be what it should.
     """
     rows = _rows(graph_path(config), {name: name for name in ("split", *PARTS)})
-    by_number = types.is_integer(rows.values.schema.field("head").type)
+    by_number = {part: types.is_integer(rows.values.schema.field(part).type) for part in PARTS}
     triples = _by_split(_as_text(rows, account), account)
     lists = _lists(config)
     entities = relations = None
@@ -50,11 +50,11 @@ def read_parquet(config: GraphConfig, account: Account) -> Stated:
     if "entity" in lists:
         file = lists["entity"]
         roles = _roles(file, config)
-        key = roles.get("id", "id") if by_number else roles["entity"]
+        key = roles.get("id", "id") if by_number["head"] else roles["entity"]
         entities = _listed(file, key, roles["entity"], account)
         texts = tuple(_texts(file, roles, kind, account) for kind in _KINDS if kind in roles)
     if "relation" in lists:
-        key = "id" if by_number else "relation"
+        key = "id" if by_number["relation"] else "relation"
         relations = _listed(lists["relation"], key, "relation", account)
     return Stated(triples, entities, relations, texts)
 
@@ -99,7 +99,9 @@ def _listed(file: Location, key: str, name: str, account: Account) -> Rows:
 def _texts(file: Location, roles: Mapping[str, str], kind: str, account: Account) -> Rows:
     """What the list of entities says of one kind; an empty text says nothing."""
     rows = _rows(file, {"entity": roles["entity"], "text": roles[kind]})
-    rows = _as_text(rows.where(mask(pc.is_valid(rows.values["text"]))), account)
+    text = rows.values["text"]
+    given = pc.is_valid(text) if types.is_integer(text.type) else pc.not_equal(text, "")
+    rows = _as_text(rows.where(mask(given)), account)
     kinds = pa.array([kind] * len(rows), pa.string())
     return rows.holding(rows.values.append_column("kind", kinds))
 

@@ -218,12 +218,10 @@ def _overlaps(split_N: IntArray, first_N: IntArray) -> list[Overlap]:
 def _refuse_empty(stated: Stated, triples: _Triples, account: Account) -> None:
     for split, rows in zip(SPLITS, triples.rows, strict=True):
         if not len(rows):
-            given = stated.triples[split]
-            why = ", ".join(f"{count} {reason}" for reason, count in account.reasons().items())
-            raise UserError(
-                f"{given.file}: no usable {split} triple among {len(given)} readable ones"
-                + (f" (rows of all files set aside: {why})" if why else "")
-            )
+            reasons = (f"{count} {reason}" for reason, count in account.reasons().items())
+            why = f"; rows of all files set aside: {', '.join(reasons)}" if account.dead else ""
+            file = stated.triples[split].file
+            raise UserError(f"{file}: the {split} split is empty: none of its rows is usable{why}")
 
 
 def _graph(triples: _Triples, entities: _Vocabulary, relations: _Vocabulary) -> Graph:
