@@ -88,6 +88,27 @@ def triple_ranks(
     return Ranks.of(count_2N4)
 
 
+def triple_scores(scorer: Scorer, triple_N3: IntArray) -> FloatArray:
+    """How plausible each triple is, shape (N,).
+
+    It is the mean of a triple's scores as a question for its head and as one for its tail, which
+    differ where a model has reciprocal relations.
+
+    Args:
+        scorer: The model.
+        triple_N3: Triples.
+
+    Raises:
+        UserError: as for :func:`triple_ranks`.
+    """
+    candidate_ED = checked_candidates(scorer, triple_N3)
+    score_2N = np.empty((2, len(triple_N3)))
+    for side, triple_Q, search in searches(scorer, candidate_ED, triple_N3, None):
+        score_2N[side, triple_Q] = search.score_Q
+    score_N: FloatArray = score_2N.mean(axis=0)
+    return score_N
+
+
 def searches(
     scorer: Scorer,
     candidate_ED: Tensor,
