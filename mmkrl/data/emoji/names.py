@@ -63,6 +63,24 @@ def read_names(directory: Path) -> dict[str, EmojiName]:
     return names
 
 
+def read_subgroups(directory: Path) -> dict[str, tuple[str, str]]:
+    """Return subgroup and group of every standard emoji, by unqualified sequence.
+
+    They are the Unicode Consortium's (``cat-face`` of ``smileys-emotion``), as OpenMoji lists them.
+
+    Raises:
+        UserError: the tarball is missing or does not have the expected form.
+    """
+    try:
+        return {
+            unqualified(from_code_points(entry["hexcode"])): (entry["subgroups"], entry["group"])
+            for entry in read_json(OPENMOJI, directory, "data/openmoji.json")
+            if not entry["group"].startswith("extras")
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"openmoji.json in {OPENMOJI.tarball} is malformed: {error!r}") from None
+
+
 def _datasource_sequences(directory: Path) -> Iterator[str]:
     try:
         for entry in read_json(EMOJI_DATA, directory, "emoji.json"):

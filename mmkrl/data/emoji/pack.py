@@ -78,7 +78,7 @@ def build_pack(directory: Path, output: Path) -> PackReport:
     names = read_names(directory)
     sequences = [s for s in read_sequences(directory) if unqualified(s) in names]
     selected = with_parts(sequences)
-    rows = [row for vendor in VENDORS for row in _vendor_rows(vendor, directory, selected, names)]
+    rows = picture_rows(directory, selected, names)
     grounded = with_parts({row["alt"] for row in rows})
     rows = [row for row in rows if row["alt"] in grounded]
     if not rows:
@@ -114,7 +114,23 @@ def with_parts(sequences: Collection[str]) -> frozenset[str]:
     return frozenset(selected)
 
 
-def write_shards(rows: Sequence[Row], output: Path) -> list[Path]:
+def picture_rows(
+    directory: Path, selected: Collection[str], names: Mapping[str, EmojiName]
+) -> list[Row]:
+    """Return a row for every vendor's picture of every selected emoji.
+
+    Args:
+        directory: Holds the tarballs.
+        selected: Fully qualified sequences, each with a name.
+        names: By unqualified sequence.
+
+    Raises:
+        UserError: a tarball is missing or damaged.
+    """
+    return [row for vendor in VENDORS for row in _vendor_rows(vendor, directory, selected, names)]
+
+
+def write_shards(rows: Sequence[Row], output: Path, schema: pa.Schema = SCHEMA) -> list[Path]:
     """Write the rows sorted by emoji and vendor, dealing whole emoji to the shards in turn.
 
     Each shard therefore holds all vendors and all kinds of emoji. Files are replaced whole.
@@ -128,7 +144,7 @@ def write_shards(rows: Sequence[Row], output: Path) -> list[Path]:
         path = output / f"emoji-{shard:05d}.parquet"
         partial = path.with_suffix(".partial")
         pq.write_table(
-            pa.Table.from_pylist(dealt, schema=SCHEMA),
+            pa.Table.from_pylist(dealt, schema=schema),
             partial,
             compression="zstd",
             use_dictionary=_DICTIONARY_COLUMNS,
