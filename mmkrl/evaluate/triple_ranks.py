@@ -81,11 +81,28 @@ def triple_ranks(
     Raises:
         UserError: vectors that cannot be compared, or entities that the model does not have.
     """
+    return Ranks.of(rank_counts(scorer, triple_N3, known=known, chunk=chunk))
+
+
+def rank_counts(
+    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, chunk: int = CHUNK
+) -> IntArray:
+    """What the ranks are made of, shape (2, N, 4): counts of heads, then of tails.
+
+    Args:
+        scorer: The model.
+        triple_N3: Triples whose head and tail are looked for.
+        known: The filter.
+        chunk: Triples ranked at once, at least 1.
+
+    Raises:
+        UserError: as for :func:`triple_ranks`.
+    """
     candidate_ED = checked_candidates(scorer, triple_N3)
     count_2N4 = np.zeros((2, len(triple_N3), 4), np.int64)
     for side, triple_Q, search in searches(scorer, candidate_ED, triple_N3, known, chunk):
         count_2N4[side, triple_Q] = count_candidates(search, candidate_ED)
-    return Ranks.of(count_2N4)
+    return count_2N4
 
 
 def triple_scores(scorer: Scorer, triple_N3: IntArray) -> FloatArray:

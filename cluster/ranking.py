@@ -1,0 +1,77 @@
+"""Ranks of many triples, or among many entities, over the cluster.
+
+Ranks come from counts, so shards of triples are joined and shards of entities are added; either way
+the result is that of :func:`mmkrl.evaluate.triple_ranks.triple_ranks`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+
+from cluster.parallel import parallel
+from cluster.session import cores
+from mmkrl.data.graph import IntArray
+from mmkrl.evaluate.scorer import Scorer
+from mmkrl.evaluate.triple_counts import Search, count_candidates
+from mmkrl.evaluate.triple_filter import KnownTriples
+from mmkrl.evaluate.triple_ranks import Ranks, checked_candidates, rank_counts, searches
+
+_FEWEST_TRIPLES = 2048
+"""A task with fewer triples would mostly be starting up."""
+
+
+def ranks_by_triples(
+    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, shards: int | None = None
+) -> Ranks:
+    """Cut the triples into shards; each task holds all entities.
+
+    Args:
+        scorer: The model; it is sent to every task.
+        triple_N3: Triples whose head and tail are looked for.
+        known: The filter.
+        shards: How many; by default as many as there are cores, if there are triples enough.
+
+    Raises:
+        UserError: as for :func:`~mmkrl.evaluate.triple_ranks.triple_ranks`.
+    """
+    count = shards or min(cores(), max(1, len(triple_N3) // _FEWEST_TRIPLES))
+    calls = {str(n): (part_N3,) for n, part_N3 in enumerate(np.array_split(triple_N3, count))}
+    counts = parallel(partial(rank_counts, scorer, known=known), calls, label="rank")
+    return Ranks.of(np.concatenate(list(counts.values()), axis=1))
+
+
+def ranks_by_entities(
+    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, shards: int | None = None
+) -> Ranks:
+    """Cut the entities into shards; each task holds its own and all queries.
+
+    Args:
+        scorer: The model; it stays here.
+        triple_N3: Triples whose head and tail are looked for.
+        known: The filter.
+        shards: How many; by default as many as there are cores.
+
+    Raises:
+        UserError: as for :func:`~mmkrl.evaluate.triple_ranks.triple_ranks`.
+    """
+    candidate_ED = checked_candidates(scorer, triple_N3)
+    asked = list(searches(scorer, candidate_ED, triple_N3, known))
+    calls, first = {}, 0
+    for shard_ED in candidate_ED.tensor_split(shards or cores()):
+        calls[str(first)] = (shard_ED.clone(), first)  # a view would take the whole table along
+        first += len(shard_ED)
+    count = partial(_count_shard, asked, len(triple_N3))
+    return Ranks.of(np.sum(list(parallel(count, calls, label="rank").values()), axis=0))
+
+
+def _count_shard(
+    asked: list[tuple[int, IntArray, Search]], triples: int, shard_ED: Tensor, first: int
+) -> IntArray:
+    """The counts of one shard of entities, shape (2, N, 4)."""
+    count_2N4 = np.zeros((2, triples, 4), np.int64)
+    for side, triple_Q, search in asked:
+        count_2N4[side, triple_Q] = count_candidates(search, shard_ED, first=first)
+    return count_2N4
