@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import stat
-import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,11 +15,12 @@ from typer.testing import CliRunner
 
 from jobs.build_demo_corpus import app
 from mmkrl.data.emoji.art import SIDE_PX, VENDORS, tones_by_lightness
-from mmkrl.data.emoji.names import ANNOTATIONS, DERIVED_ANNOTATIONS, EMOJI_DATA
-from mmkrl.data.emoji.pack import PACKAGES, SCHEMA, build_pack
+from mmkrl.data.emoji.names import EMOJI_DATA
+from mmkrl.data.emoji.pack import SCHEMA, build_pack
 from mmkrl.data.emoji.packages import NpmPackage, fetch, read_members
-from mmkrl.data.emoji.sequences import SKIN_TONES, code_points, unqualified
+from mmkrl.data.emoji.sequences import SKIN_TONES, code_points
 from mmkrl.errors import UserError
+from tests.mmkrl.data.emoji.tarballs import write_packages, write_tarball
 
 PACK = Path(__file__).parents[4] / "jobs" / "demo"
 SIZE_LIMIT_BYTES = 8_000_000
@@ -32,9 +31,6 @@ NAMES = {
     "🧑‍🎤": "singer",
     "🐻": "bear",
 }
-SVG = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="9" height="9"/></svg>'
-)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +115,7 @@ def test_truncated_tarball_is_a_user_error(packages: Path) -> None:
 
 def test_unsafe_members_are_never_written(tmp_path: Path) -> None:
     package = NpmPackage("evil", "1.0.0")
-    _write_tarball(tmp_path / package.tarball, {"../../escaped": b"x", "good": b"y"})
+    write_tarball(tmp_path / package.tarball, {"../../escaped": b"x", "good": b"y"})
     members = dict(read_members(package, tmp_path, lambda name: name == "good"))
     assert members == {"good": b"y"}
     assert [path.name for path in tmp_path.iterdir()] == [package.tarball]
@@ -162,55 +158,4 @@ def test_tones_in_no_order_are_left_out() -> None:
 def packages(tmp_path: Path) -> Path:
     """Tarballs of all packages with four emoji; the parts of the singer are missing."""
     pytest.importorskip("resvg_py", reason="the builder extra is not installed")
-    directory = tmp_path / "packages"
-    directory.mkdir()
-    emoji = [{"unified": code_points(sequence).upper()} for sequence in NAMES]
-    openmoji = [{"hexcode": entry["unified"], "group": "people-body"} for entry in emoji]
-    names = {unqualified(s): {"default": [t, "emoji"], "tts": [t]} for s, t in NAMES.items()}
-    icons = {name.replace(" ", "-"): {"body": SVG} for name in NAMES.values()}
-    chars = {code_points(s): name.replace(" ", "-") for s, name in NAMES.items()}
-    contents = {
-        EMOJI_DATA: {"emoji.json": _json(emoji)},
-        ANNOTATIONS: _annotations("annotations", names),
-        DERIVED_ANNOTATIONS: _annotations("annotationsDerived", {}),
-        VENDORS[0].package: _pictures("img/google/64/", "png"),
-        VENDORS[1].package: _pictures("img/twitter/64/", "png"),
-        VENDORS[2].package: {
-            "data/openmoji.json": _json(openmoji),
-            **{f"color/svg/{code_points(s).upper()}.svg": SVG.encode() for s in NAMES},
-        },
-        VENDORS[3].package: _pictures("assets/", "webp"),
-        VENDORS[4].package: {
-            "icons.json": _json({"icons": icons, "width": 32, "height": 32}),
-            "chars.json": _json(chars),
-        },
-    }
-    assert contents.keys() == set(PACKAGES)
-    for package, files in contents.items():
-        _write_tarball(directory / package.tarball, files)
-    return directory
-
-
-def _annotations(kind: str, names: dict[str, object]) -> dict[str, bytes]:
-    return {f"{kind}/en/annotations.json": _json({kind: {"annotations": names}})}
-
-
-def _pictures(folder: str, suffix: str) -> dict[str, bytes]:
-    files = {}
-    for index, sequence in enumerate(NAMES):
-        buffer = io.BytesIO()
-        Image.new("RGBA", (70, 40), (50 * index, 90, 0, 128)).save(buffer, suffix)
-        files[f"{folder}{code_points(sequence)}.{suffix}"] = buffer.getvalue()
-    return files | {f"{folder}notes.{suffix}": b"no picture, and no code points in its name"}
-
-
-def _json(content: object) -> bytes:
-    return json.dumps(content).encode()
-
-
-def _write_tarball(path: Path, files: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w:gz") as tarball:
-        for name, content in files.items():
-            member = tarfile.TarInfo(f"package/{name}")
-            member.size = len(content)
-            tarball.addfile(member, io.BytesIO(content))
+    return write_packages(tmp_path / "packages", NAMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mmkrl.data.graphs.config import GraphSplit
+from mmkrl.data.graphs.config import GraphConfig, GraphSplit
 from mmkrl.data.graphs.images import images_by_list, images_by_text, images_of_parts
 from mmkrl.data.graphs.mined import mined_graph
 from mmkrl.data.schemas import IMAGES, RELATIONSHIPS, TEXTS
@@ -132,3 +132,13 @@ def test_images_of_mined_parts(tmp_path):
     links = images_of_parts(dataset, ["p3", "p11"])
     assert pairs(links.table) == [("p11", "i1"), ("p3", "i0"), ("p3", "i1")]
     assert links.counts() == {"entity_images": 3, "entities_with_images": 2, "unlinked": 1}
+
+
+def test_a_mined_graph_as_a_dataset(tmp_path):
+    dataset, rows = mined(tmp_path / "mined")
+    config = GraphConfig(source="mined", split=GraphSplit(test=0.2, validation=0.2))
+    made, built = build(config, tmp_path / "graph", mine=dataset)
+    assert made.manifest.rows_in == made.manifest.rows_out == len(rows)
+    assert sum(built.notes["graph"]["triples"].values()) == len(rows)
+    assert built.notes["graph"]["test_inverse_in_train"] == 0
+    assert pairs(made.table("entities")) == [("p11", "i1"), ("p3", "i0"), ("p3", "i1")]
