@@ -2,8 +2,9 @@
 
 import sys
 
-from benchmarks import duplicates, extract
+from benchmarks import duplicates, extract, kge_rank
 
 if __name__ == "__main__":
     extract.main("--quick" in sys.argv)
     duplicates.main("--quick" in sys.argv)
+    kge_rank.main("--quick" in sys.argv)

@@ -78,30 +78,37 @@ def _moduli(query_UD: Tensor, candidate_BD: Tensor) -> Tensor:
     return score_UB
 
 
+def lengths(vector_ND: Tensor) -> FloatArray:
+    """Euclidean lengths, shape (N,)."""
+    length_N: FloatArray = (
+        torch.linalg.vector_norm(vector_ND, dim=1, dtype=torch.float64).cpu().numpy()
+    )
+    return length_N
+
+
 def bounds(
-    metric: Metric, query_QD: Tensor, candidate_BD: Tensor, score_Q: FloatArray
+    metric: Metric, length_Q: FloatArray, candidate_BD: Tensor, score_Q: FloatArray
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """What a fast score must be below, or above, to be certainly worse, or better, than a score.
 
     Args:
         metric: How queries and candidates are compared.
-        query_QD: The query of each score, float32.
+        length_Q: The length of the query of each score.
         candidate_BD: The candidates whose fast scores are judged, float32.
         score_Q: Exact scores.
 
     Returns:
         Two arrays of shape (Q,), float32: lower and upper bound.
     """
-    width = query_QD.shape[1]
+    width = candidate_BD.shape[1]
     rounding = (width + 16) * _ROUNDING
     error_Q = width * _UNDERFLOW + rounding * np.abs(score_Q)
     if metric in ("l2", "dot"):
-        query_Q = torch.linalg.vector_norm(query_QD, dim=1, dtype=torch.float64).cpu().numpy()
-        longest = float(torch.linalg.vector_norm(candidate_BD, dim=1, dtype=torch.float64).max())
+        longest = lengths(candidate_BD).max()
         rounding += _INPUT_ROUNDING[torch.get_float32_matmul_precision()]
-        error_Q = width * _UNDERFLOW + rounding * query_Q * longest
+        error_Q = width * _UNDERFLOW + rounding * length_Q * longest
         if metric == "l2":
-            score_Q = (score_Q + query_Q**2) / 2
+            score_Q = (score_Q + length_Q**2) / 2
             error_Q = error_Q + rounding * longest**2
     low_Q, high_Q = (score_Q - error_Q).astype(np.float32), (score_Q + error_Q).astype(np.float32)
     return np.nextafter(low_Q, np.float32(-np.inf)), np.nextafter(high_Q, np.float32(np.inf))

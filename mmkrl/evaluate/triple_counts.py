@@ -6,7 +6,6 @@ shard by shard. Candidates are taken a block at a time; (queries x entities) sco
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmkrl.data.graph import IntArray
-from mmkrl.evaluate.fast_scores import bounds, fast_scores
+from mmkrl.evaluate.fast_scores import bounds, fast_scores, lengths
 from mmkrl.evaluate.scorer import Metric
 from mmkrl.kernels import pair_scores
 from mmkrl.kernels.counting import Block, Others, Targets, count_block
@@ -30,6 +29,7 @@ _NUMBERS: dict[Metric, int] = {
 }
 
 FloatArray = npt.NDArray[np.float64]
+Bounds = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -94,42 +94,37 @@ def count_candidates(search: Search, candidate_BD: Tensor, *, first: int = 0) ->
         likewise.
     """
     count_Q4 = np.zeros((len(search.row_Q), 4), np.int64)
-    count = _count_compiled if candidate_BD.device.type == "cpu" else count_with_torch
+    length_Q = lengths(search.query_UD)[search.row_Q]
+    count = _count_compiled if candidate_BD.device.type == "cpu" else _count_with_torch
     for start in range(0, len(candidate_BD), _BLOCK):
-        count(search, candidate_BD[start : start + _BLOCK], first + start, count_Q4)
+        block_BD = candidate_BD[start : start + _BLOCK]
+        certain = bounds(search.metric, length_Q, block_BD, search.score_Q)
+        count(search, block_BD, first + start, certain, count_Q4)
     return count_Q4
 
 
-def _count_compiled(search: Search, candidate_BD: Tensor, first: int, count_Q4: IntArray) -> None:
-    low_Q, high_Q = _bounds(search, candidate_BD)
+def _count_compiled(
+    search: Search, candidate_BD: Tensor, first: int, certain: Bounds, count_Q4: IntArray
+) -> None:
+    """Add the counts of a block, by compiled loops."""
     score_UB = fast_scores(search.metric, search.query_UD, candidate_BD)
     arrays = search.query_UD.numpy(), candidate_BD.numpy(), first, score_UB.numpy()
     count_block(
         Block(_NUMBERS[search.metric], *arrays),
-        Targets(search.row_Q, search.answer_Q, search.score_Q, low_Q, high_Q),
+        Targets(search.row_Q, search.answer_Q, search.score_Q, *certain),
         search.others,
         count_Q4,
     )
 
 
-def _bounds(search: Search, candidate_BD: Tensor) -> tuple[npt.NDArray[np.float32], ...]:
-    row_Q = torch.from_numpy(search.row_Q).to(search.query_UD.device)
-    return bounds(search.metric, search.query_UD[row_Q], candidate_BD, search.score_Q)
-
-
-def count_with_torch(search: Search, candidate_BD: Tensor, first: int, count_Q4: IntArray) -> None:
-    """The same counts where the vectors are, for devices without compiled loops.
-
-    Args:
-        search: What is looked for.
-        candidate_BD: The candidates.
-        first: Position of the first of them among all candidates.
-        count_Q4: Added to.
-    """
+def _count_with_torch(
+    search: Search, candidate_BD: Tensor, first: int, certain: Bounds, count_Q4: IntArray
+) -> None:
+    """Add the same counts where the vectors are, for devices without compiled loops."""
     device = candidate_BD.device
     row_Q, answer_Q, score_Q, low_Q, high_Q = (
         torch.from_numpy(each).to(device)
-        for each in (search.row_Q, search.answer_Q, search.score_Q, *_bounds(search, candidate_BD))
+        for each in (search.row_Q, search.answer_Q, search.score_Q, *certain)
     )
     score_QB = fast_scores(search.metric, search.query_UD, candidate_BD)[row_Q]
     above_QB, below_QB = score_QB > high_Q[:, None], score_QB < low_Q[:, None]
@@ -143,14 +138,17 @@ def count_with_torch(search: Search, candidate_BD: Tensor, first: int, count_Q4:
     above_QB[q_P, b_P] = exact_P > score_Q[q_P]
     tied_QB[q_P, b_P] = exact_P == score_Q[q_P]
     other_QB = torch.zeros_like(above_QB)
-    for q, b_O in _others_in_block(search.others, first, len(candidate_BD)):
-        other_QB[q, torch.from_numpy(b_O).to(device)] = True
+    others = _others_in_block(search.others, first, len(candidate_BD))
+    other_QB[tuple(torch.from_numpy(each).to(device) for each in others)] = True
     counts = above_QB, tied_QB, above_QB & other_QB, tied_QB & other_QB
     count_Q4 += torch.stack([each.sum(dim=1) for each in counts], dim=1).cpu().numpy()
 
 
-def _others_in_block(others: Others, first: int, size: int) -> Iterator[tuple[int, IntArray]]:
-    for q, (start, stop) in enumerate(zip(others.start_Q, others.stop_Q, strict=True)):
-        entity_O = others.entity_K[start:stop]
-        inside = slice(*np.searchsorted(entity_O, (first, first + size)))
-        yield q, entity_O[inside] - first
+def _others_in_block(others: Others, first: int, size: int) -> tuple[IntArray, IntArray]:
+    """The other right answers that are in a block: their targets, and their places in it."""
+    count_Q = others.stop_Q - others.start_Q
+    target_O = np.repeat(np.arange(len(count_Q)), count_Q)
+    shift_Q = others.start_Q - (count_Q.cumsum() - count_Q)
+    place_O = others.entity_K[np.arange(len(target_O)) + shift_Q[target_O]] - first
+    inside_O = (place_O >= 0) & (place_O < size)
+    return target_O[inside_O], place_O[inside_O]

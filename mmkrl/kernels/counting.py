@@ -14,6 +14,9 @@ import numpy.typing as npt
 from mmkrl.kernels.compiled import in_order
 from mmkrl.kernels.pair_scores import pair_score
 
+_RUN = 64
+"""Scores that are looked at together, and one by one only if one of them is in doubt."""
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
@@ -90,17 +93,19 @@ def count_block(block: Block, targets: Targets, others: Others, count_Q4: IntArr
 def _count_all(block: Block, targets: Targets, q: int, count_2: IntArray) -> None:
     score_B = block.score_UB[targets.row_Q[q]]
     low, high = targets.low_Q[q], targets.high_Q[q]
-    above, below = 0, 0
-    for b in range(len(score_B)):
-        above += score_B[b] > high
-        below += score_B[b] < low
     answer = targets.answer_Q[q] - block.first
-    count_2[0] += above - (0 <= answer < len(score_B) and score_B[answer] > high)
-    if above + below == len(score_B):
-        return
-    for b in range(len(score_B)):
-        if not (score_B[b] > high or score_B[b] < low):  # also where it is not a number
-            _compare(block, targets, q, b, count_2)
+    count_2[0] -= 0 <= answer < len(score_B) and score_B[answer] > high
+    for start in range(0, len(score_B), _RUN):
+        stop = min(start + _RUN, len(score_B))
+        above, below = 0, 0
+        for b in range(start, stop):
+            above += score_B[b] > high
+            below += score_B[b] < low
+        count_2[0] += above
+        if above + below < stop - start:  # something is in doubt, or not a number
+            for b in range(start, stop):
+                if not (score_B[b] > high or score_B[b] < low):
+                    _compare(block, targets, q, b, count_2)
 
 
 @in_order

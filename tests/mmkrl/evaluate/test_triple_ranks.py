@@ -30,7 +30,7 @@ def known_N3():
 def path(request, monkeypatch):
     """The compiled loops, and what a device without them does."""
     if request.param == "torch":
-        monkeypatch.setattr(triple_counts, "_count_compiled", triple_counts.count_with_torch)
+        monkeypatch.setattr(triple_counts, "_count_compiled", triple_counts._count_with_torch)
 
 
 def assert_plain(scorer, triples, known_N3, **settings):
@@ -98,9 +98,28 @@ def test_many_candidates_with_wide_vectors(metric):
     found = triple_ranks(scorer, triples, known=KnownTriples.of(known_N3))
     np.testing.assert_array_equal(as_rows(found)[:, :2], plain_ranks(scorer, triples[:2], known_N3))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(triple_counts, "_count_compiled", triple_counts.count_with_torch)
+        patch.setattr(triple_counts, "_count_compiled", triple_counts._count_with_torch)
         again = triple_ranks(scorer, triples, known=KnownTriples.of(known_N3))
     np.testing.assert_array_equal(as_rows(found), as_rows(again))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["highest", "high"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_ranks_on_a_gpu_are_those_of_the_cpu(metric, precision):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    sizes = {"entities": 3000, "relations": 5}
+    known_N3 = random_triples(**sizes, count=3000)
+    here = random_vectors(metric, **sizes, width=70)
+    there = Vectors(metric, here.entity_ED.cuda(), here.relation_RD.cuda())
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(precision)
+        found = [triple_ranks(s, known_N3, known=KnownTriples.of(known_N3)) for s in (here, there)]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    np.testing.assert_array_equal(*(as_rows(ranks) for ranks in found))
 
 
 def test_products_of_reduced_precision_give_the_same_ranks(known_N3):
