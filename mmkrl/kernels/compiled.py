@@ -28,3 +28,11 @@ def in_any_order(function: Function) -> Function:
     Algorithms", 2002, section 4.2).
     """
     return cast("Function", numba.njit(cache=True, nogil=True, fastmath=_ANY_ORDER)(function))
+
+
+def inlined(function: Function) -> Function:
+    """Compile a function into each of its callers, whose order of operations it then has.
+
+    A call that passes arrays costs tens of nanoseconds, which the innermost loops would feel.
+    """
+    return cast("Function", numba.njit(inline="always", cache=True, nogil=True)(function))

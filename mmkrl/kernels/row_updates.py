@@ -1,0 +1,91 @@
+"""Optimiser steps that touch only the rows of a table that have a gradient.
+
+For plain gradient descent and Adagrad this is the whole step: a row without a gradient would stay
+as it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from mmkrl.kernels.compiled import in_any_order, in_order, inlined
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+FREE, BALL, SPHERE = 0, 1, 2
+"""How a row is held after its step: not at all; to an L2 norm of at most 1; to exactly 1."""
+
+
+@in_order
+def repeated(row_U: IntArray, rows: int) -> bool:
+    """Whether a row of the table occurs more than once."""
+    seen_N = np.zeros(rows, np.bool_)
+    for row in row_U:
+        if seen_N[row]:
+            return True
+        seen_N[row] = True
+    return False
+
+
+@in_any_order
+def descend(
+    weight_ND: FloatArray, row_U: IntArray, slope_UD: FloatArray, rate: float, bound: int
+) -> None:
+    """Gradient descent: ``weight -= rate * slope`` on the given rows, each given once.
+
+    Args:
+        weight_ND: The table, changed in place.
+        row_U: Rows that have a gradient.
+        slope_UD: Their gradients.
+        rate: Learning rate.
+        bound: How the rows are held.
+    """
+    step = np.float32(rate)
+    for u in range(len(row_U)):
+        weight_D, slope_D = weight_ND[row_U[u]], slope_UD[u]
+        for d in range(len(weight_D)):
+            weight_D[d] -= step * slope_D[d]
+        _hold(weight_D, bound)
+
+
+@in_any_order
+def adagrad(
+    tables: tuple[FloatArray, FloatArray],
+    row_U: IntArray,
+    slope_UD: FloatArray,
+    rate: float,
+    bound: int,
+) -> None:
+    """Adagrad (Duchi, Hazan, Singer, JMLR 2011) on the given rows, each given once.
+
+    Args:
+        tables: The weights and the sums of squared gradients so far, both changed in place.
+        row_U: Rows that have a gradient.
+        slope_UD: Their gradients.
+        rate: Learning rate.
+        bound: How the rows are held.
+    """
+    step, tiny = np.float32(rate), np.float32(1e-10)
+    for u in range(len(row_U)):
+        weight_D, sum_D, slope_D = tables[0][row_U[u]], tables[1][row_U[u]], slope_UD[u]
+        for d in range(len(weight_D)):
+            sum_D[d] += slope_D[d] * slope_D[d]
+            weight_D[d] -= step * np.true_divide(slope_D[d], math.sqrt(sum_D[d]) + tiny)
+        _hold(weight_D, bound)
+
+
+@inlined
+def _hold(weight_D: FloatArray, bound: int) -> None:
+    """Bring a row back to its bound."""
+    if bound != FREE:
+        square = np.float32(0)
+        for d in range(len(weight_D)):
+            square += weight_D[d] * weight_D[d]
+        if square > 1 or (bound == SPHERE and square > 0):
+            factor = np.float32(1 / math.sqrt(square))
+            for d in range(len(weight_D)):
+                weight_D[d] *= factor

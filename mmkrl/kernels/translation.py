@@ -1,0 +1,214 @@
+"""TransE's margin loss and its gradients in one pass over pairs of triples.
+
+The rows of a gradient are made when a pair first needs them, so neither time nor memory grows
+with the tables.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mmkrl.kernels.compiled import in_any_order, inlined
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+HEAD, RELATION, TAIL = 0, 1, 2
+"""Columns of a triple."""
+_OWN = 3
+_TINY = 1e-30  # where a length is zero its slope is zero: the differences are
+
+
+class Pairs(NamedTuple):
+    """True triples, each with some corruptions of it.
+
+    Attributes:
+        triple_B3: Head, relation and tail.
+        other_BK: What replaces a part of the triple.
+        slot_BK: Which part, int8: 0 head, 1 relation, 2 tail.
+    """
+
+    triple_B3: IntArray
+    other_BK: IntArray
+    slot_BK: npt.NDArray[np.int8]
+
+
+class Slopes(NamedTuple):
+    """A gradient by two tables, under construction: the rows that it touches.
+
+    Attributes:
+        place_N: Place of every row of both tables, the entities first; -1 for none yet, int32.
+        row_U: Row at each place.
+        value_UD: Gradient at each place: entities from the first on, relations from the last back.
+        used_2: How many entities and relations there are so far.
+    """
+
+    place_N: npt.NDArray[np.int32]
+    row_U: IntArray
+    value_UD: FloatArray
+    used_2: IntArray
+
+
+@in_any_order
+def translation_hinge(
+    entity_ED: FloatArray, relation_RD: FloatArray, pairs: Pairs, margin: float, norm: int
+) -> tuple[float, Slopes]:
+    """The mean of max(0, margin + E(true) - E(corrupt)) over pairs, E = |head + relation - tail|.
+
+    Args:
+        entity_ED: Vectors of all entities.
+        relation_RD: Vectors of all relations.
+        pairs: What to compare.
+        margin: Least difference of the energies.
+        norm: 1 for the L1 length, 2 for the L2 length.
+
+    Returns:
+        The loss and its gradient. Where a length has no derivative its slope is zero, as in torch.
+    """
+    entities, dimension = entity_ED.shape
+    size, count = pairs.other_BK.shape
+    scale, total = 1 / (size * count), 0.0
+    slopes = _no_slopes(entities, len(relation_RD), pairs.other_BK.shape, dimension)
+    true_D, corrupt_D = np.empty(dimension, np.float32), np.empty(dimension, np.float32)
+    sum_4D = np.empty((4, dimension), np.float32)  # of the corruptions by slot, and in all
+    for b in range(size):
+        head, relation, tail = pairs.triple_B3[b]
+        energy = _energy(entity_ED[head], relation_RD[relation], entity_ED[tail], norm, true_D)
+        active = 0
+        for k in range(count):
+            other, slot = pairs.other_BK[b, k], pairs.slot_BK[b, k]
+            head_D = entity_ED[other if slot == HEAD else head]
+            relation_D = relation_RD[other if slot == RELATION else relation]
+            tail_D = entity_ED[other if slot == TAIL else tail]
+            corrupt_energy = _energy(head_D, relation_D, tail_D, norm, corrupt_D)
+            cost = margin + energy - corrupt_energy
+            if cost <= 0:
+                continue
+            if active == 0:
+                _clear(sum_4D)
+            total += float(cost)
+            active += 1
+            factor = -scale if norm == 1 else -scale / max(corrupt_energy, _TINY)
+            place = _place(slopes, other + entities if slot == RELATION else other, entities)
+            sign = -1 if slot == TAIL else 1
+            _add_twice(corrupt_D, norm, factor, sum_4D[slot], slopes.value_UD[place], sign)
+        if active:
+            factor = active * scale if norm == 1 else active * scale / max(energy, _TINY)
+            _add_up(true_D, norm, factor, sum_4D)
+            for slot in range(3):
+                row = head if slot == HEAD else (relation + entities if slot == RELATION else tail)
+                place = _place(slopes, row, entities)
+                sign = -1 if slot == TAIL else 1
+                _add_rest(sum_4D[_OWN], sum_4D[slot], slopes.value_UD[place], sign)
+    return total * scale, slopes
+
+
+@in_any_order
+def _no_slopes(entities: int, relations: int, shape: tuple[int, int], dimension: int) -> Slopes:
+    size, count = shape
+    most = min(entities, size * (count + 2)) + min(relations, size * (count + 1))
+    return Slopes(
+        np.full(entities + relations, -1, np.int32),
+        np.empty(most, np.int64),
+        np.empty((most, dimension), np.float32),
+        np.zeros(2, np.int64),
+    )
+
+
+@inlined
+def _energy(
+    head_D: FloatArray,
+    relation_D: FloatArray,
+    tail_D: FloatArray,
+    norm: int,
+    difference_D: FloatArray,
+) -> np.float32:
+    """The length of head + relation - tail, which is left in ``difference_D``."""
+    total = np.float32(0)
+    if norm == 1:
+        for d in range(len(difference_D)):
+            difference = head_D[d] + relation_D[d] - tail_D[d]
+            difference_D[d] = difference
+            total += abs(difference)
+    else:
+        for d in range(len(difference_D)):
+            difference = head_D[d] + relation_D[d] - tail_D[d]
+            difference_D[d] = difference
+            total += difference * difference
+        total = np.float32(math.sqrt(total))
+    return total
+
+
+@inlined
+def _place(slopes: Slopes, row: np.int64, entities: int) -> np.int32:
+    """Where the gradient of a row is; it is zero when it is first asked for."""
+    place: np.int32 = slopes.place_N[row]
+    if place < 0:
+        relation = 1 if row >= entities else 0
+        used = slopes.used_2[relation]
+        place = len(slopes.row_U) - 1 - used if relation else used
+        slopes.used_2[relation] = used + 1
+        slopes.place_N[row] = place
+        slopes.row_U[place] = row - entities if relation else row
+        for d in range(slopes.value_UD.shape[1]):
+            slopes.value_UD[place, d] = np.float32(0)
+    return place
+
+
+@inlined
+def _clear(sum_4D: FloatArray) -> None:
+    for slot in range(3):
+        for d in range(sum_4D.shape[1]):
+            sum_4D[slot, d] = np.float32(0)
+
+
+@inlined
+def _add_twice(
+    difference_D: FloatArray,
+    norm: int,
+    factor: float,
+    sum_D: FloatArray,
+    row_D: FloatArray,
+    sign: int,
+) -> None:
+    """Add the slope of a corruption to the sum of its slot and, signed, to the row it brought."""
+    up, down, zero = np.float32(factor), np.float32(-factor), np.float32(0)
+    signed = np.float32(sign)
+    if norm == 1:
+        for d in range(len(difference_D)):
+            difference = difference_D[d]
+            slope = up if difference > zero else (down if difference < zero else zero)
+            sum_D[d] += slope
+            row_D[d] += signed * slope
+    else:
+        for d in range(len(difference_D)):
+            slope = up * difference_D[d]
+            sum_D[d] += slope
+            row_D[d] += signed * slope
+
+
+@inlined
+def _add_up(difference_D: FloatArray, norm: int, factor: float, sum_4D: FloatArray) -> None:
+    """The slope of the true triple and of all its corruptions."""
+    up, down, zero = np.float32(factor), np.float32(-factor), np.float32(0)
+    if norm == 1:
+        for d in range(len(difference_D)):
+            difference = difference_D[d]
+            slope = up if difference > zero else (down if difference < zero else zero)
+            sum_4D[3, d] = slope + sum_4D[0, d] + sum_4D[1, d] + sum_4D[2, d]
+    else:
+        for d in range(len(difference_D)):
+            slope = up * difference_D[d]
+            sum_4D[3, d] = slope + sum_4D[0, d] + sum_4D[1, d] + sum_4D[2, d]
+
+
+@inlined
+def _add_rest(all_D: FloatArray, own_D: FloatArray, row_D: FloatArray, sign: int) -> None:
+    """Add to a part's row the slopes of all triples but those in which the part is replaced."""
+    signed = np.float32(sign)
+    for d in range(len(row_D)):
+        row_D[d] += signed * (all_D[d] - own_D[d])
