@@ -11,7 +11,12 @@ DATA = GROUND | {"mmkrl.data"}
 # - `evaluate` scores embeddings that already exist and knows no model, so that models may measure
 #   themselves on validation data with the definitions of the reports.
 WORDS_OF_TRAINING = {"mmkrl.train.learner", "mmkrl.train.noise"}
-LOOP = WORDS_OF_TRAINING | {"mmkrl.train.loop", "mmkrl.train.context", "mmkrl.train.checkpoint"}
+LOOP = WORDS_OF_TRAINING | {
+    "mmkrl.train.loop",
+    "mmkrl.train.context",
+    "mmkrl.train.checkpoint",
+    "mmkrl.train.optimizers",
+}
 BELOW_MODELS = {"mmkrl.kernels", "mmkrl.losses", "mmkrl.evaluate"}
 MODELS = DATA | WORDS_OF_TRAINING | BELOW_MODELS | {"mmkrl.models"}
 TRAIN = MODELS | LOOP | {"mmkrl.train"}
@@ -27,14 +32,14 @@ MAY_IMPORT = {
     "mmkrl.s3": {"mmkrl.errors", "mmkrl.patience"},
     "mmkrl.storage": {"mmkrl.errors", "mmkrl.s3"},
     "mmkrl.config": {"mmkrl.errors", "mmkrl.storage"},
-    "mmkrl.data": DATA,
+    "mmkrl.data": DATA | {"mmkrl.kernels"},
     "mmkrl.mining": DATA | {"mmkrl.mining"},
     "mmkrl.features": DATA | {"mmkrl.features"},
     "mmkrl.kernels": {"mmkrl.kernels"},
     "mmkrl.losses": {"mmkrl.kernels", "mmkrl.losses"},
     "mmkrl.evaluate": DATA | {"mmkrl.kernels", "mmkrl.evaluate"},
     "mmkrl.models": MODELS,
-    **dict.fromkeys(LOOP, DATA | LOOP),
+    **dict.fromkeys(LOOP, DATA | LOOP | {"mmkrl.kernels"}),
     **dict.fromkeys(WORDS_OF_TRAINING, GROUND | WORDS_OF_TRAINING),
     "mmkrl.train": TRAIN,
     "mmkrl.index": INDEX,
