@@ -127,3 +127,10 @@ def mean_over_processes(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= dist.get_world_size()
     return values
+
+
+def from_first_process(values: Tensor) -> Tensor:
+    """The tensor of the process with rank 0, on every process: for decisions all must share."""
+    if dist.is_initialized():
+        dist.broadcast(values, src=0)
+    return values

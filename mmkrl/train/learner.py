@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor, nn
+
+OptimizerName: TypeAlias = Literal["adamw", "adam", "adagrad", "sgd"]
+
+Bound: TypeAlias = Literal["free", "ball", "sphere"]
+"""How a row of a table is held after a step: not at all; to an L2 norm of at most 1; to 1."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,27 @@ class Phase:
     Attributes:
         name: What the metrics of this phase are called.
         steps: Number of optimiser steps, the same on every process.
-        learning_rate: Peak; reached after a warm-up, then decayed linearly to zero.
-        branch: Name of the submodule that learns; the rest is frozen.
+        learning_rate: Peak; reached after a warm-up, then decayed linearly.
+        branch: Name of the submodule that learns; the rest is frozen. Empty for all of the module.
+        optimizer: How the weights move. ``adagrad`` and ``sgd`` touch only the used rows of tables
+            with sparse gradients.
+        warmup: Share of the steps during which the rate rises; none means the loop's setting.
+        final: Share of the peak rate that is left at the end; 1 keeps the rate constant.
+        bounds: How the rows of some parameters, by name, are held after each step.
+        validate_steps: Steps between validations within the phase; none validates at its end alone.
+        patience: The phase ends early after so many validations without a better one than before.
     """
 
     name: str
     steps: int
     learning_rate: float
     branch: str
+    optimizer: OptimizerName = "adamw"
+    warmup: float | None = None
+    final: float = 0.0
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    validate_steps: int | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)

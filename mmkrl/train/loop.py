@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -17,8 +18,14 @@ from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
 from mmkrl.train import checkpoint
 from mmkrl.train.checkpoint import LoopState
-from mmkrl.train.context import TrainContext, distributed, mean_over_processes
+from mmkrl.train.context import (
+    TrainContext,
+    distributed,
+    from_first_process,
+    mean_over_processes,
+)
 from mmkrl.train.learner import Batch, Learner, Measurement, Phase
+from mmkrl.train.optimizers import clip_gradients, learning, make_optimizer
 
 
 class LoopConfig(Section):
@@ -55,7 +62,6 @@ def fit(
             processes, or the checkpoint belongs to another schedule or configuration.
     """
     phases = learner.phases()
-    total = sum(phase.steps for phase in phases)
     schedule = fingerprint([seed, *(asdict(phase) for phase in phases)])
     learner.module.to(context.device)
     source = context.resume_from()
@@ -67,12 +73,12 @@ def fit(
         if state.step == 0:
             learner.begin(phase)
         with _only(learner.module, phase.branch):
-            optimizer = _optimizer(learner.module, phase, config)
+            optimizer = make_optimizer(learner.module, phase, config.weight_decay)
             if source and state.step:
                 checkpoint.load_optimizer(source, optimizer)
             module = distributed(learner.module)
 
-            while state.step < phase.steps:
+            while state.step < phase.steps and not _on_plateau(state, phase):
                 step_seed = int(fingerprint([seed, state.phase, state.step])[:12], 16)
                 batch = shard(learner.batch(phase, state.step, step_seed), context)
                 losses = module(phase.branch, batch)
@@ -81,7 +87,7 @@ def fit(
 
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                norm = nn.utils.clip_grad_norm_(_learning(learner.module), config.clip_norm)
+                norm = clip_gradients(learning(learner.module), config.clip_norm)
                 _require_finite(reduced, norm, phase, state.step)
                 _set_rate(optimizer, phase, state.step, config.warmup)
                 optimizer.step()
@@ -89,23 +95,17 @@ def fit(
                 state.global_step += 1
 
                 if context.rank == 0 and state.step % config.log_steps == 0:
-                    context.log(_measure(state, [*losses, "total"], reduced, phase, total))
-                if state.step % config.checkpoint_steps == 0 and state.step < phase.steps:
+                    context.log(_measure(state, [*losses, "total"], reduced, phases))
+                if phase.validate_steps and state.step % phase.validate_steps == 0:
+                    best = _validate(learner, context, phase, state, best)
+                    _publish(context, learner.module, optimizer, state, best)
+                elif state.step % config.checkpoint_steps == 0 and state.step < phase.steps:
                     _publish(context, learner.module, optimizer, state, best)
 
-        metrics = learner.validate()
-        name, value = next(iter(metrics.items()))
-        if value > state.best_metric:
-            state.best_metric, state.best_phase = value, phase.name
-            best = checkpoint.copy_of(learner.module)
-        state.history.append({"phase": phase.name, "step": state.global_step, **metrics})
-        if context.rank == 0:
-            values = [
-                Measurement(state.global_step, f"validation_{k}", v) for k, v in metrics.items()
-            ]
-            context.log(values)
+        if not state.history or state.history[-1]["step"] != state.global_step:
+            best = _validate(learner, context, phase, state, best)
         state.phase, state.step, source = state.phase + 1, 0, None
-        _publish(context, learner.module, None, state, best, {name: value})
+        _publish(context, learner.module, None, state, best)
     return state, best
 
 
@@ -133,6 +133,44 @@ def shard(batch: Batch, context: TrainContext) -> Batch:
     )
 
 
+def _validate(
+    learner: Learner,
+    context: TrainContext,
+    phase: Phase,
+    state: LoopState,
+    best: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """Note the metrics on validation data; the best weights so far, which may be these."""
+    training = learner.module.training
+    names, values = zip(*learner.validate().items(), strict=True)
+    learner.module.train(training)
+    agreed = from_first_process(torch.tensor(values, dtype=torch.float64, device=context.device))
+    metrics = dict(zip(names, agreed.tolist(), strict=True))
+    value = metrics[names[0]]
+    if value > state.best_metric:
+        state.best_metric, state.best_phase = value, phase.name
+        best = checkpoint.copy_of(learner.module)
+    state.history.append({"phase": phase.name, "step": state.global_step, **metrics})
+    if context.rank == 0:
+        context.log(
+            [Measurement(state.global_step, f"validation_{k}", v) for k, v in metrics.items()]
+        )
+    return best
+
+
+def _on_plateau(state: LoopState, phase: Phase) -> bool:
+    """Whether the phase's last validations, as many as its patience, brought nothing better."""
+    if phase.patience is None:
+        return False
+    values = [_first_metric(entry)[1] for entry in state.history if entry["phase"] == phase.name]
+    return bool(values) and len(values) - 1 - values.index(max(values)) >= phase.patience
+
+
+def _first_metric(entry: dict[str, Any]) -> tuple[str, float]:
+    """Name and value of the metric that is maximised, in an entry of the history."""
+    return next((k, v) for k, v in entry.items() if k not in ("phase", "step"))
+
+
 @contextmanager
 def _only(module: nn.Module, branch: str) -> Iterator[None]:
     """Within this, only one submodule learns; no gradient outlives it."""
@@ -146,16 +184,6 @@ def _only(module: nn.Module, branch: str) -> Iterator[None]:
         module.eval()
 
 
-def _learning(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-
-def _optimizer(module: nn.Module, phase: Phase, config: LoopConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        _learning(module), lr=phase.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-
-
 def _require_finite(reduced: Tensor, norm: Tensor, phase: Phase, step: int) -> None:
     """Stop before a step that would spoil the weights; both values are the same everywhere."""
     for name, values in (("loss", reduced), ("gradient", norm)):
@@ -167,20 +195,25 @@ def _require_finite(reduced: Tensor, norm: Tensor, phase: Phase, step: int) -> N
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float) -> None:
+    warmup = warmup if phase.warmup is None else phase.warmup
     rising = max(1, round(warmup * phase.steps))
-    share = min((step + 1) / rising, (phase.steps - step) / max(1, phase.steps - rising))
+    falling = (phase.steps - step) / max(1, phase.steps - rising)
+    share = min((step + 1) / rising, phase.final + (1 - phase.final) * falling)
     for group in optimizer.param_groups:
         group["lr"] = phase.learning_rate * min(1.0, share)
 
 
 def _measure(
-    state: LoopState, names: list[str], reduced: Tensor, phase: Phase, total: int
+    state: LoopState, names: list[str], reduced: Tensor, phases: list[Phase]
 ) -> list[Measurement]:
+    phase = phases[state.phase]
     losses = [
-        Measurement(state.global_step, f"loss_{phase.branch}_{name}", value)
+        Measurement(state.global_step, f"loss_{phase.branch or phase.name}_{name}", value)
         for name, value in zip(names, reduced.tolist(), strict=True)
     ]
-    return [*losses, Measurement(state.global_step, "progress", state.global_step / total)]
+    done = sum(earlier.steps for earlier in phases[: state.phase]) + state.step
+    progress = done / sum(phase.steps for phase in phases)
+    return [*losses, Measurement(state.global_step, "progress", progress)]
 
 
 def _publish(
@@ -189,11 +222,12 @@ def _publish(
     optimizer: torch.optim.Optimizer | None,
     state: LoopState,
     best: dict[str, Tensor],
-    metrics: dict[str, float] | None = None,
 ) -> None:
-    """Hand a checkpoint to the context; every process takes part."""
+    """Hand a checkpoint to the context, with the metric if it was just measured."""
+    fresh = bool(state.history) and state.history[-1]["step"] == state.global_step
+    metrics = dict([_first_metric(state.history[-1])]) if fresh else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) if context.rank == 0 else None
         if folder is not None:
             checkpoint.save(folder, module, optimizer, state, best)
-        context.report({"global_step": state.global_step, **(metrics or {})}, folder)
+        context.report({"global_step": state.global_step, **metrics}, folder)

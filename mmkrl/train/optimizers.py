@@ -1,0 +1,201 @@
+"""Optimisers of the loop: torch's, and two that touch only the rows of a table that were used.
+
+A table whose gradient is sparse is updated by rows, whatever its size. For gradient descent and
+Adagrad that is the very step that a dense gradient would give; Adam moves every row in every step,
+so it takes dense gradients only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmkrl.kernels import row_updates
+from mmkrl.train.learner import Bound, Phase
+
+_BOUNDS = {"free": row_updates.FREE, "ball": row_updates.BALL, "sphere": row_updates.SPHERE}
+_TINY = 1e-10  # torch's epsilon of Adagrad
+
+
+def make_optimizer(module: nn.Module, phase: Phase, weight_decay: float) -> torch.optim.Optimizer:
+    """The optimiser of a phase, over the parameters that learn.
+
+    Args:
+        module: The model.
+        phase: Names the optimiser, the learning rate and the bounds.
+        weight_decay: For AdamW.
+    """
+    groups = _groups(module, phase)
+    if phase.optimizer == "sgd":
+        return RowDescent(groups, phase.learning_rate)
+    if phase.optimizer == "adagrad":
+        return RowAdagrad(groups, phase.learning_rate)
+    rate = phase.learning_rate
+    optimizer = (
+        torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay, fused=True)
+        if phase.optimizer == "adamw"
+        else torch.optim.Adam(groups, lr=rate, fused=True)
+    )
+    optimizer.register_step_post_hook(_hold_all)
+    return optimizer
+
+
+def _groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
+    """The learning parameters by bound."""
+    groups: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(phase.bounds.get(name, "free"), []).append(parameter)
+    return [{"params": parameters, "bound": bound} for bound, parameters in groups.items()]
+
+
+def learning(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that learn."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
+    """Scale all gradients down so that their common L2 norm is at most ``limit``.
+
+    Args:
+        parameters: Those that have a gradient, dense or sparse.
+        limit: The largest norm.
+
+    Returns:
+        The norm before; NaN or infinite if a gradient is.
+    """
+    gradients = [
+        unique_rows(parameter)[1] if parameter.grad.is_sparse else parameter.grad
+        for parameter in parameters
+        if parameter.grad is not None
+    ]
+    norm = nn.utils.get_total_norm(gradients)
+    if bool(norm > limit):
+        for gradient in gradients:
+            gradient.mul_(limit / (norm + 1e-6))
+    return norm
+
+
+def unique_rows(parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
+    """The rows of a sparse gradient and their values, each row once.
+
+    A gradient in which rows are repeated is replaced by its sum.
+    """
+    gradient = parameter.grad
+    assert gradient is not None
+    if not gradient.is_coalesced():
+        row_U = gradient._indices()[0]
+        if not gradient.is_cpu or row_updates.repeated(row_U.numpy(), len(parameter)):
+            gradient = parameter.grad = gradient.coalesce()
+    return gradient._indices()[0], gradient._values()
+
+
+class RowOptimizer(torch.optim.Optimizer):
+    """A step that is the same for every element: by rows where the gradient is sparse.
+
+    Args:
+        groups: Parameters by bound.
+        rate: Learning rate.
+    """
+
+    states: tuple[str, ...] = ()
+
+    def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
+        super().__init__(groups, {"lr": rate, "bound": "free"})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, group["lr"], group["bound"])
+
+    def _move(self, parameter: nn.Parameter, rate: float, bound: Bound) -> None:
+        state = self.state[parameter]
+        for name in self.states:
+            if name not in state:
+                state[name] = torch.zeros_like(parameter)
+        tables = [parameter.data, *(state[name] for name in self.states)]
+        assert parameter.grad is not None
+        if not parameter.grad.is_sparse:
+            self.whole(tables, parameter.grad, rate)
+            hold(parameter.data, bound)
+            return
+        row_U, slope_UD = unique_rows(parameter)
+        if parameter.is_cpu and parameter.dtype == torch.float32:
+            self.compiled(tables, row_U, slope_UD, (rate, _BOUNDS[bound]))
+        else:
+            self.gathered(tables, row_U, slope_UD, (rate, bound))
+
+    def gathered(
+        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, Bound]
+    ) -> None:
+        """Move some rows with torch's operations."""
+        rows = [table[row_U] for table in tables]
+        self.whole(rows, slope_UD, how[0])
+        hold(rows[0], how[1])
+        for table, row_UD in zip(tables, rows, strict=True):
+            table.index_copy_(0, row_U, row_UD)
+
+    def whole(self, tables: list[Tensor], slope: Tensor, rate: float) -> None:
+        """Move weights and states, given first and after, in place."""
+        raise NotImplementedError
+
+    def compiled(
+        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, int]
+    ) -> None:
+        """Move some rows of weights and states on the CPU, in place."""
+        raise NotImplementedError
+
+
+class RowDescent(RowOptimizer):
+    """Plain (stochastic) gradient descent."""
+
+    def whole(self, tables: list[Tensor], slope: Tensor, rate: float) -> None:
+        """``weight -= rate * slope``."""
+        tables[0].add_(slope, alpha=-rate)
+
+    def compiled(
+        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, int]
+    ) -> None:
+        """The same by rows."""
+        row_updates.descend(tables[0].numpy(), row_U.numpy(), slope_UD.numpy(), *how)
+
+
+class RowAdagrad(RowOptimizer):
+    """Adagrad (Duchi, Hazan, Singer, JMLR 2011), the same as ``torch.optim.Adagrad``."""
+
+    states = ("sum",)
+
+    def whole(self, tables: list[Tensor], slope: Tensor, rate: float) -> None:
+        """``sum += slope ** 2; weight -= rate * slope / (sqrt(sum) + 1e-10)``."""
+        weight, total = tables
+        total.addcmul_(slope, slope)
+        weight.addcdiv_(slope, total.sqrt().add_(_TINY), value=-rate)
+
+    def compiled(
+        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, int]
+    ) -> None:
+        """The same by rows."""
+        weight_ND, sum_ND = (table.numpy() for table in tables)
+        row_updates.adagrad((weight_ND, sum_ND), row_U.numpy(), slope_UD.numpy(), *how)
+
+
+def hold(weight_ND: Tensor, bound: Bound) -> None:
+    """Bring rows back to the unit ball or sphere, in place; a row of zeros stays."""
+    if bound != "free":
+        norm_N1 = weight_ND.norm(dim=1, keepdim=True)
+        least = 1.0 if bound == "ball" else torch.finfo(weight_ND.dtype).tiny
+        weight_ND.div_(norm_N1.clamp(min=least))
+
+
+@torch.no_grad()
+def _hold_all(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            hold(parameter.data, group["bound"])
