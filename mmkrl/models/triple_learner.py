@@ -1,0 +1,180 @@
+"""A model of triples with its data and schedule, as the training loop sees it."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+import torch
+
+from mmkrl.data.graph import EntityImages, Graph, IntArray
+from mmkrl.data.negatives import NegativeSampler
+from mmkrl.data.splits import TRAIN, VALIDATION
+from mmkrl.errors import UserError
+from mmkrl.evaluate.scorer import Scorer
+from mmkrl.evaluate.triple_filter import KnownTriples
+from mmkrl.evaluate.triple_ranks import triple_ranks
+from mmkrl.models.ikrl import IKRL
+from mmkrl.models.triple_config import WHOLE, TripleConfig
+from mmkrl.models.triple_registry import make_model
+from mmkrl.train.learner import Batch, Phase
+
+UNION_WEIGHTS = tuple(i / 10 for i in range(11))
+"""Weights of the structure that UNION may have; the image vectors have the rest."""
+_SAMPLE_SEED = 0
+
+
+class TripleLearner:
+    """A model of triples, trained on a graph.
+
+    Args:
+        graph: Triples by split.
+        config: Model, loss and schedule.
+        images: The entities' images; IKRL needs them.
+        seed: Decides the order of the triples.
+
+    Raises:
+        UserError: a graph that cannot be learned from, or IKRL without images.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        config: TripleConfig,
+        *,
+        images: EntityImages | None = None,
+        seed: int,
+    ) -> None:
+        self._config = config
+        self._seed = seed
+        self._train_N3 = np.ascontiguousarray(graph.triples[TRAIN], np.int64)
+        validation_N3 = graph.triples[VALIDATION]
+        for name in (TRAIN, VALIDATION):
+            if not len(graph.triples[name]):
+                raise UserError(f"the graph's split {name!r} has no triples; training needs some")
+        sizes = len(graph.entities), len(graph.relations)
+        self._sampler = NegativeSampler(self._train_N3, *sizes, config.negatives)
+        self._validation_N3 = _sample(validation_N3, config.validation_triples)
+        self._known = KnownTriples.of(np.concatenate([self._train_N3, validation_N3]))
+        self._orders: dict[tuple[str, int], IntArray] = {}
+        self.module = make_model(graph, config, images)
+
+    def phases(self) -> list[Phase]:
+        """One phase; for IKRL a phase of TransE alone before it."""
+        config = self._config
+        if config.model != "ikrl":
+            return [self._phase("train", config.epochs, config.learning_rate, "")]
+        rate = config.ikrl.learning_rate or config.learning_rate
+        phases = [self._phase("joint", config.epochs, rate, "")]
+        if config.ikrl.warm_epochs:
+            warm = config.ikrl.warm_epochs, config.learning_rate, "structure"
+            phases.insert(0, self._phase("structure", *warm))
+        return phases
+
+    def _phase(self, name: str, epochs: int, rate: float, branch: str) -> Phase:
+        config = self._config
+        steps = math.ceil(epochs * len(self._train_N3) / config.batch_size)
+        return Phase(
+            name,
+            steps,
+            rate * config.pairs if config.optimizer == "sgd" else rate,
+            branch,
+            optimizer=config.optimizer,
+            warmup=config.warmup,
+            final=config.final_rate,
+            bounds=self.module.bounds(),
+            validate_steps=math.ceil(steps / config.validations),
+            patience=config.patience,
+        )
+
+    def begin(self, phase: Phase) -> None:
+        """Nothing to prepare."""
+
+    def batch(self, phase: Phase, step: int, seed: int) -> Batch:
+        """The global batch of a step: the next triples of an endless series of shuffled epochs."""
+        triple_B3 = self._train_N3[self._next(phase, step)]
+        rows = {"triple": torch.from_numpy(triple_B3)}
+        shared = {}
+        if self._config.loss != "one_vs_all":
+            other_BK, slot_BK = self._sampler.corrupt(triple_B3, seed)
+            rows |= {"other": torch.from_numpy(other_BK), "slot": torch.from_numpy(slot_BK)}
+            if self._config.negatives.shared_by > 1:
+                pool_C2P, true_B2P = self._sampler.pool(triple_B3, seed)
+                rows["true"] = torch.from_numpy(true_B2P)
+                shared["pool"] = torch.from_numpy(pool_C2P)
+        return Batch(rows, shared, seed=seed)
+
+    def _next(self, phase: Phase, step: int) -> IntArray:
+        """Places of a step's triples among the training triples."""
+        count, size = len(self._train_N3), self._config.batch_size
+        first, last = step * size, (step + 1) * size
+        parts = []
+        for epoch in range(first // count, (last - 1) // count + 1):
+            start = epoch * count
+            order_N = self._order(phase, epoch)
+            parts.append(order_N[max(first - start, 0) : min(last - start, count)])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _order(self, phase: Phase, epoch: int) -> IntArray:
+        """The order of the training triples in an epoch; the last two are kept."""
+        key = phase.name, epoch
+        if key not in self._orders:
+            generator = np.random.default_rng([self._seed, zlib.crc32(phase.name.encode()), epoch])
+            while len(self._orders) > 1:
+                del self._orders[next(iter(self._orders))]
+            self._orders[key] = generator.permutation(len(self._train_N3))
+        return self._orders[key]
+
+    def validate(self) -> dict[str, float]:
+        """Filtered link prediction, heads and tails, on (a sample of) the validation triples.
+
+        The filter knows training and validation triples; those of the test are not looked at.
+        """
+        self.module.eval()
+        return self._measure(self.module.scorer())
+
+    def _measure(self, scorer: Scorer) -> dict[str, float]:
+        ranks = triple_ranks(scorer, self._validation_N3, known=self._known)
+        rank_N = np.concatenate([ranks.head.filtered_N, ranks.tail.filtered_N])
+        return {
+            "mrr": float((1 / rank_N).mean()),
+            "hits_at_10": float((rank_N <= 10).mean()),
+            "mean_rank": float(rank_N.mean()),
+        }
+
+    def scorer(self, view: str = WHOLE) -> Scorer:
+        """The model as its evaluation sees it.
+
+        Args:
+            view: One of the configuration's ``views``; ``union`` takes :meth:`union_weight`.
+        """
+        assert view in self._config.views
+        self.module.eval()
+        if view == WHOLE:
+            return self.module.scorer()
+        assert isinstance(self.module, IKRL)
+        fixed = {"sbr": 1.0, "ibr": 0.0}
+        structure = fixed[view] if view in fixed else self.union_weight()
+        return self.module.view({"ss": structure, "ii": 1 - structure})
+
+    def union_weight(self) -> float:
+        """UNION's weight of the structure with the best validation MRR, the smallest of equals."""
+        model = self.module
+        assert isinstance(model, IKRL)
+        model.eval()
+        row_EK = model.every_row()
+        found = {
+            weight: self._measure(model.view({"ss": weight, "ii": 1 - weight}, row_EK))["mrr"]
+            for weight in UNION_WEIGHTS
+        }
+        return max(found, key=lambda weight: found[weight])
+
+
+def _sample(triple_N3: IntArray, count: int) -> IntArray:
+    """Some of the triples, the same every time; all of them if there are no more."""
+    if len(triple_N3) <= count:
+        return triple_N3
+    generator = np.random.default_rng(_SAMPLE_SEED)
+    kept: IntArray = triple_N3[np.sort(generator.permutation(len(triple_N3))[:count])]
+    return kept
