@@ -15,11 +15,6 @@ ENERGIES: tuple[Energy, ...] = ("ss", "ii", "si", "is")
 PRODUCTS = ("distmult", "complex")
 """Models whose score is an inner product."""
 WHOLE = "all"
-"""The view of a model that is trained: all its energies."""
-IKRL_VIEWS = (WHOLE, "sbr", "ibr", "union")
-"""IKRL by all energies, by structure alone, by images alone, and by a weighted sum of these two."""
-
-WHOLE = "all"
 """The view of a model by all it has."""
 VIEWS = {"ikrl": (WHOLE, "sbr", "ibr", "union")}
 """Further views, by model, in which its triples can be scored: of IKRL by the structure alone, by
@@ -127,16 +122,6 @@ class TripleConfig(Section):
     def reciprocal(self) -> bool:
         """Whether a relation has a vector of its own for the way back."""
         return self.loss == "one_vs_all"
-
-    @property
-    def pictured(self) -> bool:
-        """Whether the model looks at images."""
-        return self.model == "ikrl"
-
-    @property
-    def views(self) -> tuple[str, ...]:
-        """The ways in which the trained model can be asked."""
-        return IKRL_VIEWS if self.pictured else (WHOLE,)
 
     @property
     def pairs(self) -> int:

@@ -131,8 +131,7 @@ class TripleLearner:
 
         The filter knows training and validation triples; those of the test are not looked at.
         """
-        self.module.eval()
-        return self._measure(self.module.scorer())
+        return self._measure(self.scorer())
 
     def _measure(self, scorer: Scorer) -> dict[str, float]:
         ranks = triple_ranks(scorer, self._validation_N3, known=self._known)
