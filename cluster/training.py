@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import ray
 import ray.train
@@ -22,15 +22,17 @@ from mmkrl.errors import UserError
 from mmkrl.storage import Location
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
-from mmkrl.train.run import Run
 
 _POLL_S = 1.0
 _DRIVER_CPUS = 0.05
 _WORKER_CPUS = 0.5
 
 
+Run = TypeVar("Run")
+
+
 @dataclass(frozen=True)
-class Member:
+class Member(Generic[Run]):
     """One training run.
 
     Attributes:
@@ -108,7 +110,7 @@ class Journal:
 
 def train_members(
     location: Location,
-    members: Sequence[Member],
+    members: Sequence[Member[Run]],
     work: Callable[[Run, TrainContext], None],
     resources: Resources,
     record: Callable[[str, list[Measurement]], None],
@@ -129,6 +131,7 @@ def train_members(
         UserError: a run failed for good.
     """
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
+    run_member: Any = ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)(_run_member)
     limit = resources.concurrent_runs or _fitting(resources)
     waiting = list(members)
     running: dict[Any, str] = {}
@@ -137,7 +140,7 @@ def train_members(
         while waiting or running:
             while waiting and len(running) < limit:
                 member = waiting.pop(0)
-                task = _run_member.remote(location, member, work, resources, journal)
+                task = run_member.remote(location, member, work, resources, journal)
                 running[task] = member.name
             ready, _ = ray.wait(list(running), timeout=_POLL_S)
             for name, measurements in ray.get(journal.take.remote()):
@@ -150,10 +153,9 @@ def train_members(
     return checkpoints
 
 
-@ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)
 def _run_member(
     location: Location,
-    member: Member,
+    member: Member[Run],
     work: Callable[[Run, TrainContext], None],
     resources: Resources,
     journal: Any,
@@ -209,7 +211,7 @@ def _fitting(resources: Resources) -> int:
 
 @contextlib.contextmanager
 def _member_progress(
-    members: Sequence[Member],
+    members: Sequence[Member[Any]],
 ) -> Iterator[Callable[[str, list[Measurement]], None]]:
     """A display of the share of all members' steps that is done."""
     share: dict[str, float] = {}

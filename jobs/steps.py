@@ -100,6 +100,9 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
         return (*INPUTS[job], "dedupe")
     if job == "graph":
         return _graph_inputs(config)
+    if config.train.model == "triples" and "mine" in INPUTS[job]:
+        own = ("graph", "extract") if config.train.looks_at_images else ("graph",)
+        return (*own, "train") if job == "evaluate" else own
     return INPUTS[job]
 
 

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
-from cluster.training import Member, Resources, local_folder, train_members
+from cluster.training import Member, Resources, train_members
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
-from mmkrl.serving.publish import publish_space
+from jobs.trainings import training
 from mmkrl.tracking import Run as TrackedRun
 from mmkrl.tracking import run as tracked_run
 from mmkrl.train.learner import Measurement
-from mmkrl.train.members import collect, member_name
-from mmkrl.train.run import Run, train
+from mmkrl.train.members import collect
 from mmkrl.viz.curves import loss_curve
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
-    """Train every (variant, seed)."""
+    """Train every variant or model with every seed."""
 
     def work(step: Step, tracked: TrackedRun) -> Work:
         section = config.train
-        inputs = step.inputs["mine"], step.inputs["extract"]
-        cache = local_folder("features")
-        members = [
-            Member(member_name(*member), Run(section, *inputs, *member, cache))
-            for member in section.members
-        ]
+        plan = training(config, step)
+        members = plan.members
         resources = Resources(
             section.workers, section.threads, section.concurrent_runs, section.retries
         )
@@ -44,10 +40,10 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
                     curve.extend(kept)
 
             folder = step.location / "_runs"
-            checkpoints = train_members(folder, members, train, resources, record)
+            checkpoints = train_members(folder, members, plan.work, resources, record)
         tracked.image(loss_curve(curve, members[0].name), "loss.png")
         files, notes = collect(step.location, checkpoints)
-        files += publish_space(step.location, members[0].run, config.extract, tracked)
+        files += plan.publish(tracked)
         metrics = {f"{name}_validation": note["best_metric"] for name, note in notes.items()}
         return Work([], files, {"members": notes}, metrics)
 
@@ -56,7 +52,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
 
 @contextlib.contextmanager
 def _member_runs(
-    config: PipelineConfig, step: Step, parent: str, members: list[Member]
+    config: PipelineConfig, step: Step, parent: str, members: list[Member[Any]]
 ) -> Iterator[dict[str, TrackedRun]]:
     """An MLflow run a member, under the job's own."""
     identity = {"job": "train", "key": step.origin.key, "version": str(step.version)}

@@ -77,6 +77,18 @@ def load_graph(dataset: Dataset) -> Graph:
     return Graph(entities.to_pylist(), relations.to_pylist(), triples)
 
 
+def pictured(graph: Graph, dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """Which entities have an image, shape (E,).
+
+    Args:
+        graph: The graph of ``dataset``.
+        dataset: Output of the job ``graph``.
+    """
+    linked = dataset.table("entities", ["entity"])["entity"]
+    found: npt.NDArray[np.bool_] = np.isin(graph.entities, linked.to_pylist())
+    return found
+
+
 def entity_images(
     graph: Graph,
     dataset: Dataset,

@@ -18,12 +18,8 @@ from mmkrl.evaluate.report import TaskScores
 from mmkrl.evaluate.tasks import TaskValues
 
 _MEDIAN = "median rank"
-_HEADLINES = {
-    "text-image": "mAP",
-    "image-text": "mAP",
-    "image-image": "mAP",
-    "recognition": "top-1",
-}
+Headline = tuple[str, str]
+"""A task, and the metric by which it is quoted."""
 
 
 def summarise(
@@ -45,12 +41,16 @@ def summarise(
 
 
 def differences(
-    values: Mapping[str, Sequence[Mapping[str, TaskValues]]], reference: str, config: EvaluateConfig
+    values: Mapping[str, Sequence[Mapping[str, TaskValues]]],
+    headlines: Sequence[Headline],
+    reference: str,
+    config: EvaluateConfig,
 ) -> dict[str, dict[str, Interval]]:
     """How far one method is ahead of each other one, paired query by query.
 
     Args:
         values: Task values by method, one entry a seed.
+        headlines: What is compared.
         reference: The method that is compared with all others.
         config: Bootstrap settings.
 
@@ -61,7 +61,7 @@ def differences(
     means = {
         (method, task, metric): np.mean([seed[task].values[metric] for seed in seeds], axis=0)
         for method, seeds in values.items()
-        for task, metric in _HEADLINES.items()
+        for task, metric in headlines
     }
     return {
         method: {
@@ -71,19 +71,21 @@ def differences(
                 values[reference][0][task].groups,
                 **settings,
             )
-            for task, metric in _HEADLINES.items()
+            for task, metric in headlines
         }
         for method in values
         if method != reference
     }
 
 
-def headline(results: Mapping[str, Mapping[str, TaskScores]]) -> dict[str, float]:
+def headline(
+    results: Mapping[str, Mapping[str, TaskScores]], headlines: Sequence[Headline]
+) -> dict[str, float]:
     """The few numbers by which runs are compared, flat: method, task and metric in the name."""
     numbers = {
         f"{method}/{task}/{metric}": results[method][task].metrics[metric].mean
         for method in results
-        for task, metric in _HEADLINES.items()
+        for task, metric in headlines
     }
     for method, tasks in results.items():
         if "generalised, seen" in tasks:

@@ -1,16 +1,17 @@
-"""Every method of a report by name: baselines and trained members, each as one space."""
+"""The methods of a zero-shot report: baselines and trained members, each as one space."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.knowledge import Knowledge, load_knowledge
 from mmkrl.data.words import load_words
 from mmkrl.evaluate.baselines import BASELINES, ridge_images
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
 from mmkrl.evaluate.zero_shot import Space, zero_shot_tasks
 from mmkrl.train.config import TrainConfig
@@ -20,8 +21,10 @@ _BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What is evaluated, and how.
+class ZeroShotComparison:
+    """BC-DNN, its ablations and its baselines on held-out relationships.
+
+    The methods are (kind, name) pairs; see :class:`~mmkrl.index.comparison.Comparison`.
 
     Attributes:
         train: The section the members were trained with.
@@ -31,6 +34,20 @@ class Evaluation:
         trained: The members.
         cache: Folder on the local disk for mapped features.
     """
+
+    title: ClassVar[str] = "Relationships never seen in training"
+    headlines: ClassVar[tuple[Headline, ...]] = (
+        ("text-image", "mAP"),
+        ("image-text", "mAP"),
+        ("image-image", "mAP"),
+        ("recognition", "top-1"),
+    )
+    columns: ClassVar[tuple[Headline, ...]] = (
+        *headlines[:3],
+        ("text-text", "NDCG@10"),
+        ("recognition", "top-1"),
+        ("recognition", "top-5"),
+    )
 
     train: TrainConfig
     evaluate: EvaluateConfig
@@ -44,10 +61,20 @@ class Evaluation:
         words = load_words(self.train.words)
         return load_knowledge(self.mined, self.extracted, words, self.cache, self.train.features)
 
-    def methods(self) -> list[tuple[str, str]]:
-        """Every method as (kind, name): baselines, then each variant with each seed."""
+    def methods(self) -> list[tuple[str, ...]]:
+        """Every baseline, then each variant with each seed."""
         members = [(variant, str(seed)) for variant, seed in self.train.members]
-        return [(_BASELINE, name) for name in BASELINES] + members
+        return [*((_BASELINE, name) for name in BASELINES), *members]
+
+    def label(self, kind: str, name: str) -> str:
+        """A baseline's name, or the variant's, which its seeds share."""
+        return name if kind == _BASELINE else f"BC-DNN {kind.replace('_', ' ')}"
+
+    @property
+    def reference(self) -> str:
+        """The label of the served variant."""
+        variant, seed = self.train.members[0]
+        return self.label(variant, str(seed))
 
     def measure(self, kind: str, name: str) -> dict[str, TaskValues]:
         """All task values of one method."""
@@ -63,23 +90,3 @@ class Evaluation:
         if variant == "text_only":
             return Space(text_RD, ridge_images(knowledge, text_RD, self.evaluate.ridge_strengths))
         return Space(text_RD, learner.every_image())
-
-
-def by_label(
-    methods: Mapping[str, tuple[str, str]], measured: Mapping[str, dict[str, TaskValues]]
-) -> dict[str, list[dict[str, TaskValues]]]:
-    """What was measured, by the label of its method; a variant has one entry a seed.
-
-    Args:
-        methods: (kind, name) by key.
-        measured: Task values by the same keys.
-    """
-    values: dict[str, list[dict[str, TaskValues]]] = {}
-    for key, method in methods.items():
-        values.setdefault(label(*method), []).append(measured[key])
-    return values
-
-
-def label(kind: str, name: str) -> str:
-    """What a method is called in tables; a variant's seeds share one name."""
-    return name if kind == _BASELINE else f"BC-DNN {kind.replace('_', ' ')}"

@@ -57,7 +57,7 @@ class TripleConfig(Section):
     dimension: int = Field(default=100, ge=2, json_schema_extra={"search": [50, 100, 200]})
     """Real numbers of an entity's vector; a complex one has half as many elements."""
     norm: Literal[1, 2] = 1
-    """Length of TransE's and IKRL's differences: L1 or L2."""
+    """Length of TransE's differences: L1 or L2. IKRL's is L1: a sum of L2 lengths is none."""
     bound: Bound = "ball"
     """How TransE and IKRL hold vectors after each step: entities and relations within the unit
     ``ball`` (IKRL's released code), entities on the unit ``sphere`` (Bordes et al. 2013), or
@@ -134,6 +134,8 @@ def _problems(config: TripleConfig) -> list[str]:
     """What does not fit together."""
     model, negatives = config.model, config.negatives
     found = []
+    if model == "ikrl" and config.norm != 1:
+        found.append(f"norm = {config.norm}: ikrl compares with norm = 1")
     if model in ("complex", "rotate") and config.dimension % 2:
         found.append(f"dimension = {config.dimension}: {model} needs an even number")
     if config.loss == "one_vs_all" and model not in PRODUCTS:

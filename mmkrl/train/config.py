@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -9,20 +10,23 @@ from pydantic import Field, model_validator
 from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.words import GLOVE
 from mmkrl.models.bcdnn import BCDNNConfig
+from mmkrl.models.triple_config import TripleConfig
 from mmkrl.train.loop import LoopConfig
 
 _SERVED = ("full", "text_to_image")
+_NAME = re.compile(r"\w+")  # it names folders and runs
 
 
 class TrainConfig(Section):
     """Which models to train, on how many workers."""
 
-    model: Literal["bcdnn"] = "bcdnn"
-    """The model; its own section has the same name."""
+    model: Literal["bcdnn", "triples"] = "bcdnn"
+    """``bcdnn`` learns from mined relationships, ``triples`` from a knowledge graph; the section
+    of the same name says how."""
     variants: tuple[Literal["full", "text_to_image", "text_only", "image_only"], ...] = ("full",)
-    """The model and its ablations; each is trained on its own, the first is the one served."""
+    """BC-DNN and its ablations; each is trained on its own, the first is the one served."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    """Every variant is trained once a seed."""
+    """Every variant, or model of triples, is trained once a seed."""
     features: str | None = None
     """The backbone whose features to learn from; none means the first of ``extract.backbones``."""
     words: str = GLOVE
@@ -41,6 +45,8 @@ class TrainConfig(Section):
     """Optimisation."""
     bcdnn: BCDNNConfig = BCDNNConfig()
     """The network."""
+    triples: dict[str, TripleConfig] = Field(default_factory=dict)
+    """Models of triples by a name of yours; the first is the one that others are compared with."""
 
     @model_validator(mode="after")
     def _divisible(self) -> TrainConfig:
@@ -56,7 +62,24 @@ class TrainConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _models_of_triples_are_named(self) -> TrainConfig:
+        if self.model == "triples" and not self.triples:
+            raise ValueError("train.model = 'triples' needs train.triples: a model by its name")
+        for name in self.triples:
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"train.triples has a model called {name!r}: letters, digits and _ make a name"
+                )
+        return self
+
     @property
     def members(self) -> list[tuple[str, int]]:
-        """Every (variant, seed) to train."""
-        return [(variant, seed) for variant in self.variants for seed in self.seeds]
+        """Every (variant or name of a model, seed) to train."""
+        names = self.variants if self.model == "bcdnn" else tuple(self.triples)
+        return [(name, seed) for name in names for seed in self.seeds]
+
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether anything that is trained needs image features."""
+        return self.model == "bcdnn" or any(one.pictured for one in self.triples.values())

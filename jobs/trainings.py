@@ -1,0 +1,70 @@
+"""What ``jobs.train`` trains, by the configured kind of model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.training import Member, local_folder
+from jobs.config import PipelineConfig
+from jobs.steps import Step
+from mmkrl.data.dataset import Dataset
+from mmkrl.data.manifest import FileEntry
+from mmkrl.serving.publish import publish_space
+from mmkrl.tracking import Run as TrackedRun
+from mmkrl.train.context import TrainContext
+from mmkrl.train.members import member_name
+from mmkrl.train.run import Run, train
+from mmkrl.train.triple_run import TripleData, TripleRun, train_triples
+
+
+@dataclass(frozen=True)
+class Training:
+    """Runs, and what is done with them.
+
+    Attributes:
+        members: The runs.
+        work: Trains one of them; runs on the workers.
+        publish: Makes more of the trained runs than their weights; gives the files it wrote.
+    """
+
+    members: list[Member[Any]]
+    work: Callable[[Any, TrainContext], None]
+    publish: Callable[[TrackedRun], list[FileEntry]]
+
+
+def training(config: PipelineConfig, step: Step) -> Training:
+    """The runs of the configured kind of model."""
+    return _triples(config, step) if config.train.model == "triples" else _bcdnn(config, step)
+
+
+def triple_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> TripleData:
+    """What models of triples learn from, of a job's inputs."""
+    cache = local_folder("features")
+    return TripleData(inputs["graph"], inputs.get("extract"), config.train.features, cache)
+
+
+def _bcdnn(config: PipelineConfig, step: Step) -> Training:
+    inputs, cache = (step.inputs["mine"], step.inputs["extract"]), local_folder("features")
+    members = [
+        Member(member_name(*member), Run(config.train, *inputs, *member, cache))
+        for member in config.train.members
+    ]
+
+    def publish(tracked: TrackedRun) -> list[FileEntry]:
+        return publish_space(step.location, members[0].run, config.extract, tracked)
+
+    return Training(members, train, publish)
+
+
+def _triples(config: PipelineConfig, step: Step) -> Training:
+    section = config.train
+    members = [
+        Member(
+            member_name(name, seed),
+            TripleRun(section.triples[name], section.loop, triple_data(config, step.inputs), seed),
+        )
+        for name, seed in section.members
+    ]
+    return Training(members, train_triples, lambda _: [])

@@ -1,0 +1,71 @@
+"""One training run of a model of triples: what every worker does, and what is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mmkrl.data.dataset import Dataset
+from mmkrl.data.graph import EntityImages, Graph, entity_images, load_graph
+from mmkrl.models.triple_config import TripleConfig
+from mmkrl.models.triple_learner import TripleLearner
+from mmkrl.train.context import TrainContext
+from mmkrl.train.loop import LoopConfig, fit
+
+
+@dataclass(frozen=True)
+class TripleData:
+    """What models of triples learn from.
+
+    Attributes:
+        graph: Output of the job ``graph``.
+        extracted: Features of its images, if there are any.
+        features: Whose features; None takes the first of the extracted backbones.
+        cache: Folder on the worker's disk for mapped features.
+    """
+
+    graph: Dataset
+    extracted: Dataset | None
+    features: str | None
+    cache: Path
+
+    def load(self) -> Graph:
+        """The graph."""
+        return load_graph(self.graph)
+
+    def images(self, graph: Graph) -> EntityImages | None:
+        """The features of the entities' images; None if none were extracted."""
+        if self.extracted is None:
+            return None
+        return entity_images(graph, self.graph, self.extracted, self.cache, backbone=self.features)
+
+
+@dataclass(frozen=True)
+class TripleRun:
+    """What to train.
+
+    Attributes:
+        config: The model.
+        loop: The training loop.
+        data: The graph and its images.
+        seed: Decides initial weights, the order of triples and their corruptions.
+    """
+
+    config: TripleConfig
+    loop: LoopConfig
+    data: TripleData
+    seed: int
+
+    def learner(self) -> TripleLearner:
+        """The model before training, with its data."""
+        graph = self.data.load()
+        images = self.data.images(graph) if self.config.pictured else None
+        torch.manual_seed(self.seed)
+        return TripleLearner(graph, self.config, images=images, seed=self.seed)
+
+
+def train_triples(run: TripleRun, context: TrainContext) -> None:
+    """Train, or go on from the context's last checkpoint."""
+    fit(run.learner(), run.loop, context, seed=run.seed)
