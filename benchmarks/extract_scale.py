@@ -16,7 +16,6 @@ from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 
 from benchmarks.extract import ingest
 from benchmarks.line import Line
@@ -96,6 +95,8 @@ def measure(folder: Path, corpus: Dataset) -> tuple[float, float]:
 
 def spilled_bytes() -> int:
     """What the object store of the embedded Ray has written to disk."""
+    import ray  # not at the start: `cluster` must come before
+
     folder = Path(ray.worker.global_worker.node.get_session_dir_path())
     return sum(p.stat().st_size for p in folder.glob("ray_spilled_objects*/*") if p.is_file())
 
