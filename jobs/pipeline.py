@@ -10,17 +10,18 @@ from dataclasses import asdict
 
 import rich
 
-from jobs import dedupe, evaluate, extract, ingest, mine, query, train
+from jobs import dedupe, evaluate, extract, graph, ingest, mine, query, train
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.steps import finished
+from jobs.steps import finished, needed
 
 logger = logging.getLogger(__name__)
 
-_CHAIN = {
+_JOBS = {
     "ingest": ingest.run,
     "dedupe": dedupe.run,
     "mine": mine.run,
+    "graph": graph.run,
     "extract": extract.run,
     "train": train.run,
     "evaluate": evaluate.run,
@@ -28,21 +29,22 @@ _CHAIN = {
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
-    """Run every job in order; what is already done is skipped."""
-    for name, job in _CHAIN.items():
+    """Run every job that the evaluation builds on; what is already done is skipped."""
+    chain = needed(config, "evaluate")
+    for name in chain:
         started = time.monotonic()
-        outcome = job(config, force)
+        outcome = _JOBS[name](config, force)
         seconds = round(time.monotonic() - started, 1)
         logger.info("%s", json.dumps({"job": name, **asdict(outcome), "seconds": seconds}))
     if config.query.text or config.query.image:
         query.run(config, force)
-    corpus = finished(config, "ingest").manifest
+    first = finished(config, chain[0]).manifest
     _advise(config)
     return Outcome(
         output=outcome.output,
-        rows_in=corpus.rows_in,
-        rows_out=corpus.rows_out,
-        dead_letters=corpus.dead_letters,
+        rows_in=first.rows_in,
+        rows_out=first.rows_out,
+        dead_letters=first.dead_letters,
         metrics=outcome.metrics,
         status=outcome.status,
     )

@@ -114,6 +114,14 @@ def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
     return ("ingest",) if config.graph.images else ()
 
 
+def needed(config: PipelineConfig, job: str) -> list[str]:
+    """A job and all jobs it builds on, each after those it needs itself."""
+    jobs: dict[str, None] = {}
+    for earlier in inputs_of(config, job):
+        jobs |= dict.fromkeys(needed(config, earlier))
+    return [*jobs, job]
+
+
 def finished(config: PipelineConfig, job: str) -> Dataset:
     """The published result of a job under this configuration.
 

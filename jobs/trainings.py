@@ -41,8 +41,9 @@ def training(config: PipelineConfig, step: Step) -> Training:
 
 def triple_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> TripleData:
     """What models of triples learn from, of a job's inputs."""
-    cache = local_folder("features")
-    return TripleData(inputs["graph"], inputs.get("extract"), config.train.features, cache)
+    words, cache = config.train.words, local_folder("features")
+    features = config.train.features
+    return TripleData(inputs["graph"], inputs.get("extract"), features, words, cache)
 
 
 def _bcdnn(config: PipelineConfig, step: Step) -> Training:

@@ -12,13 +12,16 @@ from mmkrl.train.learner import Bound, OptimizerName
 
 Energy: TypeAlias = Literal["ss", "ii", "si", "is"]
 ENERGIES: tuple[Energy, ...] = ("ss", "ii", "si", "is")
-PRODUCTS = ("distmult", "complex")
+PRODUCTS = ("distmult", "complex", "described")
 """Models whose score is an inner product."""
 WHOLE = "all"
 """The view of a model by all it has."""
-VIEWS = {"ikrl": (WHOLE, "sbr", "ibr", "union")}
+VIEWS = {
+    "ikrl": (WHOLE, "sbr", "ibr", "union"),
+    "described": (WHOLE, "structure", "agreement"),
+}
 """Further views, by model, in which its triples can be scored: of IKRL by the structure alone, by
-the images alone, and by both, weighted."""
+the images alone, and by both, weighted; of ``described`` by ComplEx alone, and without it."""
 
 
 class IKRLConfig(Section):
@@ -49,11 +52,22 @@ class IKRLConfig(Section):
         return self
 
 
+class DescribedConfig(Section):
+    """What ``described`` adds to ComplEx."""
+
+    images: bool = False
+    """Whether the entities' images count beside their texts."""
+    lexical: int = Field(default=512, ge=8)
+    """Length of the random projection of the texts' words."""
+    dropout: float = Field(default=0.3, ge=0, lt=1, json_schema_extra={"search": [0.0, 0.5]})
+    """Probability of dropping a number of ComplEx's query."""
+
+
 class TripleConfig(Section):
     """A model of triples and how it is trained."""
 
-    model: Literal["transe", "distmult", "complex", "rotate", "ikrl"] = "transe"
-    """Which model."""
+    model: Literal["transe", "distmult", "complex", "rotate", "ikrl", "described"] = "transe"
+    """Which model; ``described`` is ComplEx beside the entities' texts, and images if wanted."""
     dimension: int = Field(default=100, ge=2, json_schema_extra={"search": [50, 100, 200]})
     """Real numbers of an entity's vector; a complex one has half as many elements."""
     norm: Literal[1, 2] = 1
@@ -64,14 +78,14 @@ class TripleConfig(Section):
     ``free``."""
     loss: Literal["margin", "self_adversarial", "one_vs_all"] = "margin"
     """Against drawn corruptions with a ``margin``, or weighted by what the model believes of them;
-    or cross-entropy against all entities, with reciprocal relations (``distmult`` and ``complex``
-    alone)."""
+    or cross-entropy against all entities, with reciprocal relations (``distmult``, ``complex`` and
+    ``described`` alone, this one always)."""
     margin: float = Field(default=4.0, ge=0, json_schema_extra={"search": [1.0, 12.0]})
     """Gamma, in the unit of the energies."""
     temperature: float = Field(default=1.0, ge=0, json_schema_extra={"search": [0.5, 1.0, 2.0]})
     """Alpha of the self-adversarial weights."""
     n3: float = Field(default=0.0, ge=0, json_schema_extra={"search": [0.001, 0.1]})
-    """Weight of the N3 norm; for ``distmult`` and ``complex``."""
+    """Weight of the N3 norm; for ``distmult``, ``complex`` and ``described``."""
     negatives: NegativesConfig = NegativesConfig()
     """Corruptions to learn against."""
     optimizer: OptimizerName = "adagrad"
@@ -95,6 +109,8 @@ class TripleConfig(Section):
     """Validation triples ranked each time, at most; drawn once, the same for all seeds."""
     ikrl: IKRLConfig = IKRLConfig()
     """For the model of that name."""
+    described: DescribedConfig = DescribedConfig()
+    """For the model of that name."""
 
     @model_validator(mode="after")
     def _consistent(self) -> TripleConfig:
@@ -106,7 +122,12 @@ class TripleConfig(Section):
     @property
     def pictured(self) -> bool:
         """Whether the model looks at images."""
-        return self.model == "ikrl"
+        return self.model == "ikrl" or (self.textual and self.described.images)
+
+    @property
+    def textual(self) -> bool:
+        """Whether the model looks at texts."""
+        return self.model == "described"
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -136,12 +157,14 @@ def _problems(config: TripleConfig) -> list[str]:
     found = []
     if model == "ikrl" and config.norm != 1:
         found.append(f"norm = {config.norm}: ikrl compares with norm = 1")
-    if model in ("complex", "rotate") and config.dimension % 2:
+    if model in ("complex", "rotate", "described") and config.dimension % 2:
         found.append(f"dimension = {config.dimension}: {model} needs an even number")
     if config.loss == "one_vs_all" and model not in PRODUCTS:
-        found.append(f"loss = 'one_vs_all' is for distmult and complex, not for {model}")
+        found.append(f"loss = 'one_vs_all' is for {', '.join(PRODUCTS)}, not for {model}")
+    if config.loss != "one_vs_all" and model == "described":
+        found.append(f"loss = {config.loss!r}: described learns with loss = 'one_vs_all' alone")
     if config.n3 and model not in PRODUCTS:
-        found.append(f"n3 = {config.n3} is for distmult and complex, not for {model}")
+        found.append(f"n3 = {config.n3} is for {', '.join(PRODUCTS)}, not for {model}")
     if config.loss != "one_vs_all" and not negatives.entities + negatives.relations:
         found.append("negatives: entities and relations are 0, but the loss needs corruptions")
     if config.batch_size % negatives.shared_by:

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import torch
 
+from mmkrl.data.entity_texts import EntityTexts
 from mmkrl.data.graph import EntityImages, Graph, IntArray
 from mmkrl.data.negatives import NegativeSampler
 from mmkrl.data.splits import TRAIN, VALIDATION
@@ -15,6 +16,7 @@ from mmkrl.errors import UserError
 from mmkrl.evaluate.scorer import Scorer
 from mmkrl.evaluate.triple_filter import KnownTriples
 from mmkrl.evaluate.triple_ranks import triple_ranks
+from mmkrl.models.described import Described
 from mmkrl.models.ikrl import IKRL
 from mmkrl.models.triple_config import WHOLE, TripleConfig
 from mmkrl.models.triple_registry import make_model
@@ -22,6 +24,8 @@ from mmkrl.train.learner import Batch, Phase
 
 UNION_WEIGHTS = tuple(i / 10 for i in range(11))
 """Weights of the structure that UNION may have; the image vectors have the rest."""
+AGREEMENT_WEIGHTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Weights that texts and images may have beside the structure of ``described``."""
 _SAMPLE_SEED = 0
 
 
@@ -31,11 +35,12 @@ class TripleLearner:
     Args:
         graph: Triples by split.
         config: Model, loss and schedule.
-        images: The entities' images; IKRL needs them.
+        images: The entities' images, for models that look at them.
+        texts: The entities' texts, for models that look at them.
         seed: Decides the order of the triples.
 
     Raises:
-        UserError: a graph that cannot be learned from, or IKRL without images.
+        UserError: a graph that cannot be learned from, or a model without its images or texts.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class TripleLearner:
         config: TripleConfig,
         *,
         images: EntityImages | None = None,
+        texts: EntityTexts | None = None,
         seed: int,
     ) -> None:
         self._config = config
@@ -58,7 +64,7 @@ class TripleLearner:
         self._validation_N3 = _sample(validation_N3, config.validation_triples)
         self._known = KnownTriples.of(np.concatenate([self._train_N3, validation_N3]))
         self._orders: dict[tuple[str, int], IntArray] = {}
-        self.module = make_model(graph, config, images)
+        self.module = make_model(graph, config, images, texts)
 
     def phases(self) -> list[Phase]:
         """One phase; for IKRL a phase of TransE alone before it."""
@@ -152,10 +158,19 @@ class TripleLearner:
         self.module.eval()
         if view == WHOLE:
             return self.module.scorer()
+        if isinstance(self.module, Described):
+            return self.module.view(*((1.0, 0.0) if view == "structure" else (0.0, 1.0)))
         assert isinstance(self.module, IKRL)
         fixed = {"sbr": 1.0, "ibr": 0.0}
         structure = fixed[view] if view in fixed else self.union_weight()
         return self.module.view({"ss": structure, "ii": 1 - structure})
+
+    def _agreement_weight(self, model: Described) -> float:
+        """The weight of texts and images with the best validation MRR, the smallest of equals."""
+        found = {
+            weight: self._measure(model.view(1.0, weight))["mrr"] for weight in AGREEMENT_WEIGHTS
+        }
+        return max(found, key=lambda weight: found[weight])
 
     def union_weight(self) -> float:
         """UNION's weight of the structure with the best validation MRR, the smallest of equals."""

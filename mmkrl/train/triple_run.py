@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 
 from mmkrl.data.dataset import Dataset
+from mmkrl.data.entity_texts import EntityTexts, entity_texts
 from mmkrl.data.graph import EntityImages, Graph, entity_images, load_graph
+from mmkrl.data.words import load_words
 from mmkrl.models.triple_config import TripleConfig
 from mmkrl.models.triple_learner import TripleLearner
 from mmkrl.train.context import TrainContext
@@ -23,17 +25,23 @@ class TripleData:
         graph: Output of the job ``graph``.
         extracted: Features of its images, if there are any.
         features: Whose features; None takes the first of the extracted backbones.
+        words: Pretrained word vectors; see :func:`mmkrl.data.words.load_words`.
         cache: Folder on the worker's disk for mapped features.
     """
 
     graph: Dataset
     extracted: Dataset | None
     features: str | None
+    words: str
     cache: Path
 
     def load(self) -> Graph:
         """The graph."""
         return load_graph(self.graph)
+
+    def texts(self, graph: Graph, lexical: int) -> EntityTexts:
+        """The vectors of the entities' texts."""
+        return entity_texts(graph, self.graph, load_words(self.words), lexical)
 
     def images(self, graph: Graph) -> EntityImages | None:
         """The features of the entities' images; None if none were extracted."""
@@ -61,9 +69,11 @@ class TripleRun:
     def learner(self) -> TripleLearner:
         """The model before training, with its data."""
         graph = self.data.load()
-        images = self.data.images(graph) if self.config.pictured else None
+        config, data = self.config, self.data
+        images = data.images(graph) if config.pictured else None
+        texts = data.texts(graph, config.described.lexical) if config.textual else None
         torch.manual_seed(self.seed)
-        return TripleLearner(graph, self.config, images=images, seed=self.seed)
+        return TripleLearner(graph, config, images=images, texts=texts, seed=self.seed)
 
 
 def train_triples(run: TripleRun, context: TrainContext) -> None:

@@ -1,0 +1,104 @@
+"""A knowledge graph from its files to a report: read, learned by several models, compared."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from mmkrl.evaluate.link_prediction import LINK_PREDICTION
+from mmkrl.evaluate.triple_classification import CLASSIFICATION
+from mmkrl.storage import locate
+from tests.mmkrl.data.graphs.made import write_tsv
+from tests.support.graphs import row_graph
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+
+MODELS = {
+    "complex": {
+        "model": "complex",
+        "dimension": 16,
+        "loss": "one_vs_all",
+        "learning_rate": 0.2,
+        "epochs": 60,
+        "batch_size": 12,
+    },
+    "translation": {
+        "model": "transe",
+        "dimension": 16,
+        "margin": 1,
+        "epochs": 60,
+        "batch_size": 12,
+        "negatives": {"entities": 4, "relations": 1},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def done(new_place):
+    """A place in which the whole chain of a graph has run, and what it said."""
+    place = new_place("triples")
+    graph = row_graph()
+    named = {
+        split: [
+            (graph.entities[h], graph.relations[r], graph.entities[t]) for h, r, t in rows.tolist()
+        ]
+        for split, rows in graph.triples.items()
+    }
+    write_tsv(locate(place.folder / "graph"), named)
+    config = yaml.safe_load((place.folder / "config.yaml").read_text())
+    config["ingest"] = {"sources": []}
+    config["graph"] = {"path": str(place.folder / "graph"), "overlap": "keep"}
+    config["train"] = {"model": "triples", "seeds": [0, 1], "triples": MODELS}
+    (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    ended = place.run("pipeline")
+    assert ended.status == 0, ended.stderr[-6000:]
+    return place, ended
+
+
+def report_of(place):
+    dataset = place.dataset("evaluate")
+    return json.loads(dataset.read_bytes(dataset.file("report.json")))
+
+
+def test_only_what_a_graph_needs_is_run(done):
+    _, ended = done
+    assert list(ended.steps()) == ["graph", "train", "evaluate"]
+    assert ended.result["rows_in"] == ended.result["rows_out"] > 0
+
+
+def test_every_model_is_measured_with_every_seed_and_an_interval(done):
+    place, _ = done
+    results = report_of(place)["results"]
+    assert list(results) == ["complex", "translation"]
+    for scores in results.values():
+        found = scores[LINK_PREDICTION]["metrics"]
+        assert found.keys() == {"MR", "MRR", "Hits@1", "Hits@3", "Hits@10"}
+        assert len(found["MRR"]["seed_values"]) == 2
+        assert found["MRR"]["low"] <= found["MRR"]["mean"] <= found["MRR"]["high"]
+        assert f"{LINK_PREDICTION}, raw" in scores
+        assert 0 <= scores[CLASSIFICATION]["metrics"]["accuracy"]["mean"] <= 1
+    best = results["complex"][LINK_PREDICTION]["metrics"]["MRR"]["mean"]
+    assert best > 0.6  # the held-out triples are training triples too: they can be memorised
+
+
+def test_the_first_model_is_compared_with_the_others(done):
+    place, _ = done
+    ahead = report_of(place)["ahead"]
+    assert ahead.keys() == {"complex"}
+    assert f"{LINK_PREDICTION} MRR" in ahead["complex"]["translation"]
+
+
+def test_finished_work_is_skipped(done):
+    place, _ = done
+    again = place.run("pipeline")
+    assert {step["status"] for step in again.steps().values()} == {"skipped"}
+
+
+def test_a_model_without_its_pictures_is_told_in_one_line(done):
+    place, _ = done
+    line = "train.triples={pictures: {model: ikrl}}"
+    ended = place.run("train", "--set", line)
+    assert ended.status == 1
+    assert "no finished 'extract'" in ended.error
