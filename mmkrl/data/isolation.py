@@ -21,12 +21,15 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Pipe
 from typing import Any, TypeAlias
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
 from mmkrl.data.isolated_child import Spec, read_rows, write_rows
 from mmkrl.data.pictures import UnusablePicture
 
 _CHILD_MODULE = "mmkrl.data.isolated_child"
 _LOT_ROWS = 16
 _LOT_BYTES = 16 << 20
+_STARTS = 3  # attempts
 _START_SECONDS = 120.0  # importing libraries on a busy machine
 Result: TypeAlias = bytes | UnusablePicture
 
@@ -96,7 +99,7 @@ class Isolated:
     def _ask(self, lot: Sequence[bytes]) -> list[Result] | UnusablePicture:
         """Results of a lot, or what ended the child."""
         if self._child is None:
-            self._child = _Child(
+            self._child = _start(
                 Spec(self.factory, dict(self.arguments), self.seconds, self.memory_mb)
             )
         try:
@@ -104,6 +107,18 @@ class Isolated:
         except UnusablePicture as fault:
             self.close()
             return fault
+
+
+class _NotStartedError(RuntimeError):
+    """A child ended before it was ready."""
+
+
+@retry(
+    retry=retry_if_exception_type(_NotStartedError), stop=stop_after_attempt(_STARTS), reraise=True
+)
+def _start(spec: Spec) -> _Child:
+    """A child that is ready; one that is killed while it starts is no reason to fail."""
+    return _Child(spec)
 
 
 class _Child:
@@ -120,13 +135,15 @@ class _Child:
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
             )
-        self._pipe.send_bytes(json.dumps(vars(spec)).encode())
         try:
+            self._pipe.send_bytes(json.dumps(vars(spec)).encode())
             self._answer(_START_SECONDS)
         except (EOFError, OSError) as error:
             ending = self._how_it_ended()
             self.end()
-            raise RuntimeError(f"{spec.factory}: its process did not start: {ending}") from error
+            raise _NotStartedError(
+                f"{spec.factory}: its process did not start: {ending}"
+            ) from error
 
     def ask(self, lot: Sequence[bytes], seconds: float) -> list[Result]:
         """Results of a lot.

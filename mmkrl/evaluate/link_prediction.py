@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkrl.data.graph import Graph, IntArray
-from mmkrl.data.graphs.statistics import CATEGORIES, relation_categories
-from mmkrl.data.splits import TEST, TRAIN
+from mmkrl.data.graphs.statistics import CATEGORIES, inverse_in_train, relation_categories
+from mmkrl.data.splits import TEST
 from mmkrl.errors import UserError
 from mmkrl.evaluate.scorer import Scorer
 from mmkrl.evaluate.tasks import TaskValues
@@ -70,16 +70,6 @@ def tasks_of_ranks(
     if not len(graph.triples[split]):
         raise UserError(f"the graph has no {split} triples: there is nothing to rank")
     return dict(_tasks(_Split(graph, split, ranks), pictured_E))
-
-
-def inverse_in_train(graph: Graph, triple_N3: IntArray) -> Mask:
-    """Whether some training triple leads from each triple's tail to its head, shape (N,).
-
-    Where relations come in pairs (hypernym and hyponym), such a triple gives the answer away.
-    """
-    trained = np.unique(graph.triples[TRAIN][:, [0, 2]], axis=0)
-    backwards = KnownTriples.of(np.insert(trained, 1, 0, axis=1))
-    return backwards.hold(np.insert(triple_N3[:, [2, 0]], 1, 0, axis=1))
 
 
 @dataclass(frozen=True)

@@ -85,12 +85,12 @@ def fit(
                 loss = torch.stack(list(losses.values())).sum()
                 reduced = mean_over_processes(torch.stack([*losses.values(), loss]).detach())
 
-                optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 norm = clip_gradients(learning(learner.module), config.clip_norm)
                 _require_finite(reduced, norm, phase, state.step)
                 _set_rate(optimizer, phase, state.step, config.warmup)
                 optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
                 state.step += 1
                 state.global_step += 1
 

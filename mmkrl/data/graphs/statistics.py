@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mmkrl.data.graph import SPLITS, Graph, IntArray
 from mmkrl.data.splits import TEST, TRAIN
@@ -46,12 +47,20 @@ def _side(triples: int, entities: int) -> str:
     return "N" if triples >= _MANY * entities else "1"
 
 
+def inverse_in_train(graph: Graph, triple_N3: IntArray) -> npt.NDArray[np.bool_]:
+    """Whether some training triple leads from each triple's tail to its head, shape (N,).
+
+    Where relations come in pairs (hypernym and hyponym), such a triple gives the answer away.
+    """
+    size, train_N3 = len(graph.entities), graph.triples[TRAIN]
+    backwards_N = triple_N3[:, 2] * size + triple_N3[:, 0]
+    found: npt.NDArray[np.bool_] = np.isin(backwards_N, train_N3[:, 0] * size + train_N3[:, 2])
+    return found
+
+
 def inverse_share(graph: Graph) -> float:
-    """Share of the test triples whose tail and head are head and tail of a training triple."""
-    size = len(graph.entities)
-    train, test = graph.triples[TRAIN], graph.triples[TEST]
-    backwards = test[:, 2] * size + test[:, 0]
-    return float(np.isin(backwards, train[:, 0] * size + train[:, 2]).mean())
+    """Share of the test triples that have such a training triple."""
+    return float(inverse_in_train(graph, graph.triples[TEST]).mean())
 
 
 def statistics(graph: Graph) -> dict[str, Any]:

@@ -31,6 +31,14 @@ def hazard(once: str = "") -> Callable[[bytes], bytes]:
     return work
 
 
+def late(once: str) -> Callable[[bytes], bytes]:
+    """A factory that is killed the first time; ``once`` is a file that tells."""
+    if Path(once).exists():
+        Path(once).unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return lambda row: row[::-1]
+
+
 def broken() -> Callable[[bytes], bytes]:
     """A factory that cannot make its work."""
     raise OSError("no such model")

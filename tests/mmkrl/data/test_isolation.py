@@ -47,6 +47,14 @@ def test_a_row_that_dies_once_gets_its_second_attempt(tmp_path):
     assert not mark.exists()
 
 
+def test_a_process_that_is_killed_while_it_starts_is_started_again(tmp_path):
+    mark = tmp_path / "mark"
+    mark.touch()
+    isolated = Isolated("tests.mmkrl.data.isolated_work:late", {"once": str(mark)})
+    assert outcomes(isolated, [b"ab", b"cd"]) == [b"ba", b"dc"]
+    assert not mark.exists()
+
+
 def test_large_and_empty_rows_come_back_whole():
     rows = [b"", b"x" * (17 << 20), b"yz" * (9 << 20), b""]
     assert outcomes(Isolated(WORK), rows) == [row[::-1] for row in rows]

@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 
 from mmkrl.data.graph import Graph
+from mmkrl.data.graphs.statistics import inverse_in_train
 from mmkrl.data.splits import TEST, TRAIN, VALIDATION
 from mmkrl.errors import UserError
 from mmkrl.evaluate import link_prediction
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.link_prediction import (
-    inverse_in_train,
-    link_prediction_tasks,
-    tasks_of_ranks,
-)
+from mmkrl.evaluate.link_prediction import link_prediction_tasks, tasks_of_ranks
 from mmkrl.evaluate.summary import summarise
 from mmkrl.evaluate.triple_filter import KnownTriples
 from mmkrl.evaluate.triple_ranks import triple_ranks

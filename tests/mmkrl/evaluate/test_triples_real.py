@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmkrl.data.graph import Graph
+from mmkrl.data.graphs.statistics import inverse_in_train
 from mmkrl.data.splits import TEST, TRAIN, VALIDATION
-from mmkrl.evaluate.link_prediction import inverse_in_train
 from mmkrl.evaluate.triple_classification import false_triples
 from mmkrl.evaluate.triple_filter import KnownTriples
 from mmkrl.evaluate.triple_ranks import triple_ranks

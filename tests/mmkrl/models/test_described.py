@@ -117,7 +117,7 @@ def test_the_losses_are_cross_entropies_of_the_sum_and_of_each_part(make, texts)
         for name, scores in zip(costs, (both, structure, agreement), strict=True):
             costs[name].append(math.log(sum(map(math.exp, scores))) - scores[answer])
     for name, cost in costs.items():
-        assert float(losses[name]) == pytest.approx(sum(cost) / len(cost), rel=1e-4)
+        assert float(losses[name].detach()) == pytest.approx(sum(cost) / len(cost), rel=1e-4)
     assert losses.keys() == {*costs, "n3"}
 
 
