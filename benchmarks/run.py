@@ -2,9 +2,10 @@
 
 import sys
 
-from benchmarks import duplicates, extract, kge_rank
+from benchmarks import duplicates, extract, kge_rank, kge_train
 
 if __name__ == "__main__":
     extract.main("--quick" in sys.argv)
     duplicates.main("--quick" in sys.argv)
     kge_rank.main("--quick" in sys.argv)
+    kge_train.main("--quick" in sys.argv)

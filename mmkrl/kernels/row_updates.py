@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkrl.kernels.compiled import in_any_order, in_order, inlined
+from mmkrl.kernels.prefetch import ask
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -46,6 +47,7 @@ def descend(
     """
     step = np.float32(rate)
     for u in range(len(row_U)):
+        ask(weight_ND, row_U[min(u + 1, len(row_U) - 1)])
         weight_D, slope_D = weight_ND[row_U[u]], slope_UD[u]
         for d in range(len(weight_D)):
             weight_D[d] -= step * slope_D[d]
@@ -71,6 +73,8 @@ def adagrad(
     """
     step, tiny = np.float32(rate), np.float32(1e-10)
     for u in range(len(row_U)):
+        for table_ND in tables:
+            ask(table_ND, row_U[min(u + 1, len(row_U) - 1)])
         weight_D, sum_D, slope_D = tables[0][row_U[u]], tables[1][row_U[u]], slope_UD[u]
         for d in range(len(weight_D)):
             sum_D[d] += slope_D[d] * slope_D[d]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkrl.kernels.compiled import in_any_order, inlined
+from mmkrl.kernels.prefetch import ask
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -76,6 +77,7 @@ def translation_hinge(
     true_D, corrupt_D = np.empty(dimension, np.float32), np.empty(dimension, np.float32)
     sum_4D = np.empty((4, dimension), np.float32)  # of the corruptions by slot, and in all
     for b in range(size):
+        _look_ahead(entity_ED, slopes, pairs, min(b + 1, size - 1))
         head, relation, tail = pairs.triple_B3[b]
         energy = _energy(entity_ED[head], relation_RD[relation], entity_ED[tail], norm, true_D)
         active = 0
@@ -117,6 +119,18 @@ def _no_slopes(entities: int, relations: int, shape: tuple[int, int], dimension:
         np.empty((most, dimension), np.float32),
         np.zeros(2, np.int64),
     )
+
+
+@inlined
+def _look_ahead(entity_ED: FloatArray, slopes: Slopes, pairs: Pairs, b: int) -> None:
+    """Ask for the vectors of a triple and its corruptions, and for the gradients they have."""
+    for k in range(pairs.other_BK.shape[1] + 2):
+        entity = pairs.triple_B3[b, HEAD if k == 0 else TAIL]
+        if k > 1:
+            entity = pairs.other_BK[b, k - 2]  # or a relation, which does no harm
+        if entity < len(entity_ED):
+            ask(entity_ED, entity)
+            ask(slopes.value_UD, max(slopes.place_N[entity], 0))
 
 
 @inlined

@@ -99,7 +99,7 @@ class TripleLearner:
 
     def batch(self, phase: Phase, step: int, seed: int) -> Batch:
         """The global batch of a step: the next triples of an endless series of shuffled epochs."""
-        triple_B3 = self._train_N3[self._next(phase, step)]
+        triple_B3 = self._next(phase, step)
         rows = {"triple": torch.from_numpy(triple_B3)}
         shared = {}
         if self._config.loss != "one_vs_all":
@@ -112,24 +112,24 @@ class TripleLearner:
         return Batch(rows, shared, seed=seed)
 
     def _next(self, phase: Phase, step: int) -> IntArray:
-        """Places of a step's triples among the training triples."""
+        """A step's triples, shape (B, 3)."""
         count, size = len(self._train_N3), self._config.batch_size
         first, last = step * size, (step + 1) * size
         parts = []
         for epoch in range(first // count, (last - 1) // count + 1):
             start = epoch * count
-            order_N = self._order(phase, epoch)
-            parts.append(order_N[max(first - start, 0) : min(last - start, count)])
+            shuffled_N3 = self._shuffled(phase, epoch)
+            parts.append(shuffled_N3[max(first - start, 0) : min(last - start, count)])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _order(self, phase: Phase, epoch: int) -> IntArray:
-        """The order of the training triples in an epoch; the last two are kept."""
+    def _shuffled(self, phase: Phase, epoch: int) -> IntArray:
+        """The training triples in the order of an epoch; the last two orders are kept."""
         key = phase.name, epoch
         if key not in self._orders:
             generator = np.random.default_rng([self._seed, zlib.crc32(phase.name.encode()), epoch])
             while len(self._orders) > 1:
                 del self._orders[next(iter(self._orders))]
-            self._orders[key] = generator.permutation(len(self._train_N3))
+            self._orders[key] = self._train_N3[generator.permutation(len(self._train_N3))]
         return self._orders[key]
 
     def validate(self) -> dict[str, float]:

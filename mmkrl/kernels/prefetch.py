@@ -1,0 +1,49 @@
+"""Asking memory for a row of a table before it is needed.
+
+Rows looked up at random come from the slowest memory; asked for a triple ahead, they make the loop
+of :mod:`mmkrl.kernels.translation` a third faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from mmkrl.kernels.compiled import inlined
+
+FloatArray = npt.NDArray[np.float32]
+
+_LINE = 16  # float32 numbers that memory delivers at once
+_READ, _SOON, _DATA = 0, 2, 1  # arguments of LLVM's prefetch
+
+
+def _line(_: Any, table_ND: Any, row: Any, column: Any) -> Any:  # noqa: ARG001 - numba's protocol
+    """The type and the code of a call."""
+
+    def code(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        table = context.make_array(table_ND)(context, builder, values[0])
+        number = cgutils.get_item_pointer(context, builder, table_ND, table, values[1:])
+        byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        how = [ir.Constant(integer, value) for value in (_READ, _SOON, _DATA)]
+        builder.call(function, [builder.bitcast(number, byte), *how])
+        return context.get_dummy_value()
+
+    return types.void(table_ND, types.intp, types.intp), code
+
+
+_ask_line = cast("Callable[[FloatArray, int, int], None]", intrinsic(_line))
+
+
+@inlined
+def ask(table_ND: FloatArray, row: int) -> None:
+    """Ask for a row of a C-contiguous table; it must be within bounds."""
+    for column in range(0, table_ND.shape[1], _LINE):
+        _ask_line(table_ND, row, column)
