@@ -21,7 +21,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mmkrl.data.graph import EntityImages
 from mmkrl.evaluate.scorer import Metric
@@ -32,6 +31,7 @@ from mmkrl.models.triple_scores import RowScorer
 from mmkrl.train.learner import Batch, Bound
 
 STRUCTURE, IMAGE = "s", "i"
+_TINY = 1e-12
 
 
 class IKRL(TripleModel):
@@ -89,32 +89,37 @@ class IKRL(TripleModel):
         device = structure_ND.device
         imaged = torch.from_numpy(imaged_G).to(device)
         owner = torch.from_numpy(owner_I).to(device)
-        feature_IF = self.features(image_I).to(device)
-        weight_I = self._weights(feature_IF, owner, structure_ND[imaged])
-        mean_GF = feature_IF.new_zeros(len(imaged_G), feature_IF.shape[1])
-        mean_GF = mean_GF.index_add(0, owner, weight_I[:, None] * feature_IF)
-        return structure_ND.index_copy(0, imaged, self.projection(mean_GF))
+        projected_ID = self.project(self.features(image_I).to(device))
+        weight_I = self._weights(projected_ID, owner, structure_ND[imaged])
+        vector_GD = projected_ID.new_zeros(len(imaged), projected_ID.shape[1])
+        vector_GD = vector_GD.index_add(0, owner, weight_I[:, None] * projected_ID)
+        return structure_ND.index_copy(0, imaged, vector_GD)
 
     def features(self, image_I: np.ndarray) -> Tensor:
-        """Unit feature vectors of images given by their places, float32."""
-        feature_IF = self.images.feature_MD[self.images.row_I[image_I]].astype(np.float32)
-        return functional.normalize(torch.from_numpy(feature_IF), dim=1)
+        """Feature vectors of images given by their places, float32."""
+        return torch.from_numpy(self.images.feature_MD[self.images.row_I[image_I]]).float()
 
-    def _weights(self, feature_IF: Tensor, owner_I: Tensor, structure_GD: Tensor) -> Tensor:
+    def project(self, feature_IF: Tensor) -> Tensor:
+        """M f of the features scaled to unit length, shape (I, D)."""
+        length_I1 = feature_IF.norm(dim=1, keepdim=True).clamp(min=_TINY)
+        projected_ID: Tensor = self.projection(feature_IF) / length_I1
+        return projected_ID
+
+    def _weights(self, projected_ID: Tensor, owner_I: Tensor, structure_GD: Tensor) -> Tensor:
         """How much each image counts for its entity, shape (I,); they sum to 1 for each."""
         groups, config = len(structure_GD), self.config.ikrl
         if config.aggregation == "avg":
-            return 1 / torch.bincount(owner_I, minlength=groups)[owner_I].float()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and config.attention_gradient):
-            sought_GF = structure_GD @ self.projection.weight  # p . e_S = f . (M^T e_S)
-            attention_I = (feature_IF * sought_GF[owner_I]).sum(dim=1)
-            highest_G = attention_I.new_full((groups,), -torch.inf)
-            highest_G = highest_G.scatter_reduce(0, owner_I, attention_I, "amax").detach()
-            if config.aggregation == "max":
-                return _first_of(attention_I == highest_G[owner_I], owner_I, groups)
-            share_I = (attention_I - highest_G[owner_I]).exp()
-            total_G = share_I.new_zeros(groups).index_add(0, owner_I, share_I)
-            return share_I / total_G[owner_I]
+            return 1 / torch.bincount(owner_I, minlength=groups)[owner_I].to(projected_ID)
+        if not config.attention_gradient:
+            projected_ID, structure_GD = projected_ID.detach(), structure_GD.detach()
+        attention_I = (projected_ID * structure_GD[owner_I]).sum(dim=1)
+        highest_G = attention_I.detach().new_full((groups,), -torch.inf)
+        highest_G = highest_G.scatter_reduce(0, owner_I, attention_I.detach(), "amax")
+        if config.aggregation == "max":
+            return _first_of(attention_I.detach() == highest_G[owner_I], owner_I, groups)
+        share_I = (attention_I - highest_G[owner_I]).exp()
+        total_G = share_I.new_zeros(groups).index_add(0, owner_I, share_I)
+        return share_I / total_G[owner_I]
 
     def triple_scores(self, head_NK: Tensor, relation_NK: Tensor, tail_NK: Tensor) -> Tensor:
         """Minus the energies: their sum, or each in a column of its own."""
