@@ -1,11 +1,12 @@
-"""Every benchmark in turn: ``python -m benchmarks.run [--quick]``."""
+"""Every benchmark in turn but ``decode``: ``python -m benchmarks.run [--quick]``."""
 
 import sys
 
-from benchmarks import duplicates, extract, kge_rank, kge_train
+from benchmarks import duplicates, extract, extract_scale, kge_rank, kge_train
 
 if __name__ == "__main__":
     extract.main("--quick" in sys.argv)
+    extract_scale.main("--quick" in sys.argv)
     duplicates.main("--quick" in sys.argv)
     kge_rank.main("--quick" in sys.argv)
     kge_train.main("--quick" in sys.argv)
