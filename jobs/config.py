@@ -71,3 +71,15 @@ class PipelineConfig(Section):
                 "pictures there, or leave graph.images out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _models_of_triples_have_their_images(self) -> PipelineConfig:
+        graph, train = self.graph, self.train
+        needy = [name for name, one in train.triples.items() if one.pictured]
+        bare = graph is not None and graph.source == "files" and graph.images is None
+        if train.model == "triples" and needy and bare:
+            raise ValueError(
+                f"train.triples: {', '.join(needy)} would learn from images, and the graph has none: "
+                "set graph.images"
+            )
+        return self

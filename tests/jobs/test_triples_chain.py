@@ -98,7 +98,6 @@ def test_finished_work_is_skipped(done):
 
 def test_a_model_without_its_pictures_is_told_in_one_line(done):
     place, _ = done
-    line = "train.triples={pictures: {model: ikrl}}"
-    ended = place.run("train", "--set", line)
-    assert ended.status == 1
-    assert "no finished 'extract'" in ended.error
+    ended = place.run("train", "--set", "train.triples={one: {model: ikrl}}")
+    assert ended.status == 2
+    assert "one would learn from images, and the graph has none: set graph.images" in ended.error
