@@ -79,7 +79,7 @@ class PipelineConfig(Section):
         bare = graph is not None and graph.source == "files" and graph.images is None
         if train.model == "triples" and needy and bare:
             raise ValueError(
-                f"train.triples: {', '.join(needy)} would learn from images, and the graph has none: "
-                "set graph.images"
+                f"train.triples: {', '.join(needy)} would learn from images, and the graph has "
+                "none: set graph.images"
             )
         return self
