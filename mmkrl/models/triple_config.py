@@ -163,8 +163,6 @@ def _problems(config: TripleConfig) -> list[str]:
         found.append(f"loss = 'one_vs_all' is for {', '.join(PRODUCTS)}, not for {model}")
     if config.loss != "one_vs_all" and model == "described":
         found.append(f"loss = {config.loss!r}: described learns with loss = 'one_vs_all' alone")
-    if config.n3 and model not in PRODUCTS:
-        found.append(f"n3 = {config.n3} is for {', '.join(PRODUCTS)}, not for {model}")
     if config.loss != "one_vs_all" and not negatives.entities + negatives.relations:
         found.append("negatives: entities and relations are 0, but the loss needs corruptions")
     if config.batch_size % negatives.shared_by:

@@ -18,7 +18,7 @@ from mmkrl.train.learner import Batch, Bound
 
 HEAD, RELATION, TAIL = 0, 1, 2
 """Columns of a triple."""
-_ROWS = 65_536  # entities whose rows are computed at once
+_ROWS = 4096  # entities whose rows are computed at once; those of IKRL take all their images
 
 
 class TripleModel(nn.Module):
@@ -101,7 +101,7 @@ class TripleModel(nn.Module):
         if self.config.loss == "one_vs_all":
             return self._against_all(batch.rows["triple"])
         losses = self._against_corruptions(batch)
-        if self.config.n3:
+        if self.config.n3 and self.metric == "dot":
             triple_B3 = batch.rows["triple"]
             parts = [self.entity_rows(triple_B3[:, HEAD]), self.entity_rows(triple_B3[:, TAIL])]
             parts.append(self.relation_rows(triple_B3[:, RELATION]))

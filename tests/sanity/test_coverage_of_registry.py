@@ -11,6 +11,7 @@ import mmkrl.losses
 from mmkrl.features.backbones import BACKBONES
 from mmkrl.mining.registry import MINERS
 from mmkrl.models.bcdnn import VARIANTS
+from mmkrl.models.triple_registry import MODELS
 
 
 def public_functions(package):
@@ -40,10 +41,11 @@ def test_registries_hold_something():
     assert len(BACKBONES) >= 2
     assert len(MINERS) >= 1
     assert len(VARIANTS) == 4
+    assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS])
+@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

@@ -3,6 +3,7 @@
 from ray.tune.search.sample import Categorical, Float
 
 from mmkrl.models.bcdnn import BCDNNConfig
+from mmkrl.models.triple_config import TripleConfig
 from tuning.spaces import search_space
 
 
@@ -20,3 +21,11 @@ def test_scale_follows_the_width_of_the_range():
     for name, sampler in (("text_rate", "LogUniform"), ("dropout", "Uniform")):
         assert isinstance(space[name], Float)
         assert sampler in type(space[name].get_sampler()).__name__
+
+
+def test_draws_for_models_of_triples_are_accepted():
+    space = search_space(TripleConfig)
+    assert {"dimension", "margin", "learning_rate"} <= space.keys()
+    for model in ("transe", "distmult", "complex", "rotate", "ikrl"):
+        for _ in range(5):
+            TripleConfig(model=model, **{name: d.sample() for name, d in space.items()})

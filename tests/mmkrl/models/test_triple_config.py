@@ -13,7 +13,6 @@ from mmkrl.models.triple_config import TripleConfig
         ({"model": "complex", "dimension": 7}, "dimension = 7: complex needs an even number"),
         ({"model": "rotate", "dimension": 7}, "rotate needs an even number"),
         ({"model": "transe", "loss": "one_vs_all"}, "is for distmult, complex.* not for transe"),
-        ({"model": "rotate", "n3": 0.1}, "n3 = 0.1 is for distmult, complex"),
         ({"negatives": {"entities": 0}}, "the loss needs corruptions"),
         ({"batch_size": 10, "negatives": {"shared_by": 4}}, "no multiple of negatives.shared_by"),
         (
@@ -21,7 +20,6 @@ from mmkrl.models.triple_config import TripleConfig
             "set ikrl.objective=summed",
         ),
         ({"model": "ikrl", "norm": 2}, "ikrl compares with norm = 1"),
-        ({"optimizer": "sgd", "model": "complex", "loss": "one_vs_all", "n3": -1}, "n3"),
         ({"ikrl": {"energies": ["ss", "si"]}}, "give si and is together"),
         ({"ikrl": {"energies": ["ss", "ss"]}}, "give different ones"),
         ({"ikrl": {"energies": []}}, "at least one"),

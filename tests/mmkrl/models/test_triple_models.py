@@ -222,3 +222,14 @@ def test_the_modulus_has_a_slope_of_zero_at_zero():
     vector_ND = torch.zeros(2, 4, requires_grad=True)
     modulus(vector_ND).sum().backward()
     assert not vector_ND.grad.any()
+
+
+def test_n3_counts_beside_corruptions_of_products_alone(make, graph):
+    batch = drawn(graph)
+    model = make("distmult", loss="self_adversarial", n3=0.3)
+    head_B, relation_B, tail_B = batch.rows["triple"].unbind(dim=1)
+    parts = model.entity(head_B), model.relation(relation_B), model.entity(tail_B)
+    losses = model("", batch)
+    assert losses["n3"].item() == pytest.approx(0.3 * nuclear_3_norm(*parts).item(), rel=1e-5)
+    rotate = make("rotate", loss="self_adversarial", n3=0.3)
+    assert list(rotate("", batch)) == ["self_adversarial"]
