@@ -129,7 +129,8 @@ class TripleLearner:
             generator = np.random.default_rng([self._seed, zlib.crc32(phase.name.encode()), epoch])
             while len(self._orders) > 1:
                 del self._orders[next(iter(self._orders))]
-            self._orders[key] = self._train_N3[generator.permutation(len(self._train_N3))]
+            order_N = generator.permutation(len(self._train_N3))
+            self._orders[key] = np.take(self._train_N3, order_N, axis=0)
         return self._orders[key]
 
     def validate(self) -> dict[str, float]:
