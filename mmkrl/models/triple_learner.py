@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -137,8 +139,14 @@ class TripleLearner:
         """Filtered link prediction, heads and tails, on (a sample of) the validation triples.
 
         The filter knows training and validation triples; those of the test are not looked at.
+        Of ``described``, the weight of its texts and images is chosen first, and kept in the model.
         """
-        return self._measure(self.scorer())
+        if not isinstance(self.module, Described):
+            return self._measure(self.scorer())
+        self.module.eval()
+        weight, metrics = self._best_weight(AGREEMENT_WEIGHTS, partial(self.module.view, 1.0))
+        self.module.weight.fill_(weight)
+        return metrics
 
     def _measure(self, scorer: Scorer) -> dict[str, float]:
         ranks = triple_ranks(scorer, self._validation_N3, known=self._known)
@@ -166,24 +174,25 @@ class TripleLearner:
         structure = fixed[view] if view in fixed else self.union_weight()
         return self.module.view({"ss": structure, "ii": 1 - structure})
 
-    def _agreement_weight(self, model: Described) -> float:
-        """The weight of texts and images with the best validation MRR, the smallest of equals."""
-        found = {
-            weight: self._measure(model.view(1.0, weight))["mrr"] for weight in AGREEMENT_WEIGHTS
-        }
-        return max(found, key=lambda weight: found[weight])
-
     def union_weight(self) -> float:
         """UNION's weight of the structure with the best validation MRR, the smallest of equals."""
         model = self.module
         assert isinstance(model, IKRL)
         model.eval()
         row_EK = model.every_row()
-        found = {
-            weight: self._measure(model.view({"ss": weight, "ii": 1 - weight}, row_EK))["mrr"]
-            for weight in UNION_WEIGHTS
-        }
-        return max(found, key=lambda weight: found[weight])
+
+        def union(weight: float) -> Scorer:
+            return model.view({"ss": weight, "ii": 1 - weight}, row_EK)
+
+        return self._best_weight(UNION_WEIGHTS, union)[0]
+
+    def _best_weight(
+        self, weights: Sequence[float], scorer_of: Callable[[float], Scorer]
+    ) -> tuple[float, dict[str, float]]:
+        """The weight with the best validation MRR, the smallest of equals, and its metrics."""
+        found = {weight: self._measure(scorer_of(weight)) for weight in weights}
+        best = max(found, key=lambda weight: found[weight]["mrr"])
+        return best, found[best]
 
 
 def _sample(triple_N3: IntArray, count: int) -> IntArray:

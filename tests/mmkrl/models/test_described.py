@@ -177,6 +177,22 @@ def test_learning_chooses_the_weight_on_validation_and_beats_structure(graph, tm
     assert learner.scorer("structure") is not None
 
 
+def test_validation_keeps_the_weight_that_is_best_there(graph, texts):
+    torch.manual_seed(0)
+    learner = TripleLearner(graph, config_of(), texts=texts, seed=0)
+    for parameter in learner.module.parameters():
+        torch.nn.init.normal_(parameter, std=0.6)
+    found = {}
+    for weight in AGREEMENT_WEIGHTS:
+        learner.module.weight.fill_(weight)
+        found[weight] = learner._measure(learner.scorer())["mrr"]
+    assert len(set(found.values())) > 1
+    learner.module.weight.fill_(0.0)
+    metrics = learner.validate()
+    assert metrics["mrr"] == max(found.values())
+    assert found[float(learner.module.weight)] == metrics["mrr"]
+
+
 def test_it_needs_texts_and_if_asked_images(graph, images, texts):
     with pytest.raises(UserError, match="learns from texts"):
         make_model(graph, config_of(), images, None)
