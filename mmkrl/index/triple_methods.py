@@ -69,10 +69,11 @@ class TripleComparison:
     def measure(self, name: str, seed: str, view: str) -> dict[str, TaskValues]:
         """Link prediction and triple classification of one view."""
         run = TripleRun(self.train.triples[name], LoopConfig(), self.data, int(seed))
-        learner = run.learner()
+        graph = self.data.load()
+        learner = run.learner(graph)
         learner.module.load_state_dict(
             load_weights(self.trained.location, member_name(name, int(seed)))
         )
-        scorer, graph = learner.scorer(view), self.data.load()
+        scorer = learner.scorer(view)
         tasks = link_prediction_tasks(graph, scorer, pictured(graph, self.data.graph))
         return tasks | classification_tasks(graph, scorer, seed=self.evaluate.seed)

@@ -12,12 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.kernels.compiled import in_order, inlined
 
 IntArray = npt.NDArray[np.int64]
 
-HEAD, RELATION, TAIL = 0, 1, 2
-"""Columns of a triple."""
 _DRAWS = 20
 _EMPTY = -1
 

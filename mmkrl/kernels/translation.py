@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.kernels.compiled import in_any_order, inlined
 from mmkrl.kernels.prefetch import ask
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-HEAD, RELATION, TAIL = 0, 1, 2
-"""Columns of a triple."""
 _OWN = 3
 _TINY = 1e-30  # where a length is zero its slope is zero: the differences are
 

@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.scorer import Metric
+from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.losses.triples import margin_hinge, nuclear_3_norm, one_vs_all, self_adversarial
 from mmkrl.models.triple_config import TripleConfig
 from mmkrl.models.triple_scores import RowScorer, block_scores, pair_scores
 from mmkrl.train.learner import Batch, Bound
 
-HEAD, RELATION, TAIL = 0, 1, 2
-"""Columns of a triple."""
 _ROWS = 4096  # entities whose rows are computed at once; those of IKRL take all their images
 
 

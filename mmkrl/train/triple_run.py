@@ -66,9 +66,12 @@ class TripleRun:
     data: TripleData
     seed: int
 
-    def learner(self) -> TripleLearner:
-        """The model before training, with its data."""
-        graph = self.data.load()
+    def learner(self, graph: Graph) -> TripleLearner:
+        """The model before training, with its data.
+
+        Args:
+            graph: The data's graph, loaded.
+        """
         config, data = self.config, self.data
         images = data.images(graph) if config.pictured else None
         texts = data.texts(graph, config.described.lexical) if config.textual else None
@@ -78,4 +81,4 @@ class TripleRun:
 
 def train_triples(run: TripleRun, context: TrainContext) -> None:
     """Train, or go on from the context's last checkpoint."""
-    fit(run.learner(), run.loop, context, seed=run.seed)
+    fit(run.learner(run.data.load()), run.loop, context, seed=run.seed)
