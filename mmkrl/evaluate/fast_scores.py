@@ -19,17 +19,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkrl.evaluate.scorer import Metric
-from mmkrl.kernels.block_scores import l1_scores, modulus_scores
+from mmkrl.kernels.block_scores import l1_scores, modulus_scores, order_scores
 
 LARGEST = 1e15
 """Squares and products of larger numbers might overflow float32."""
 _LANES = 32
-"""The compiled loop over absolute differences is fastest for whole multiples of this."""
+"""Compiled loops over differences are fastest for whole multiples of this."""
 _ROUNDING = 2.0**-24
 _INPUT_ROUNDING = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 """What torch's setting for matrix products may do to their operands, relative to a product."""
 _UNDERFLOW = 1e-18
 """More than what is lost, a term, where squares or products are too small for float32."""
+
+_LOOPS: dict[Metric, Callable[[Any, Any, Any], None]] = {
+    "l1": l1_scores,
+    "modulus": modulus_scores,
+    "order": order_scores,
+}
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,6 +56,8 @@ def fast_scores(metric: Metric, query_UD: Tensor, candidate_BD: Tensor) -> Tenso
         return _compiled(metric, query_UD, candidate_BD)
     if metric == "l1":
         return -torch.cdist(query_UD, candidate_BD, p=1)
+    if metric == "order":
+        return _violations(query_UD, candidate_BD)
     return _moduli(query_UD, candidate_BD)
 
 
@@ -58,12 +66,20 @@ def _half_square(candidate_BD: Tensor) -> Tensor:
 
 
 def _compiled(metric: Metric, query_UD: Tensor, candidate_BD: Tensor) -> Tensor:
-    loop: Callable[[Any, Any, Any], None] = modulus_scores
-    if metric == "l1":
-        loop, padding = l1_scores, (0, -query_UD.shape[1] % _LANES)
+    loop = _LOOPS[metric]
+    if metric != "modulus":
+        padding = (0, -query_UD.shape[1] % _LANES)
         query_UD, candidate_BD = F.pad(query_UD, padding), F.pad(candidate_BD, padding)
     score_UB = torch.empty(len(query_UD), len(candidate_BD))
     loop(query_UD.numpy(), candidate_BD.numpy(), score_UB.numpy())
+    return score_UB
+
+
+def _violations(query_UD: Tensor, candidate_BD: Tensor) -> Tensor:
+    """Dimension by dimension, as for the moduli."""
+    score_UB = query_UD.new_zeros(len(query_UD), len(candidate_BD))
+    for query_U, candidate_B in zip(query_UD.T, candidate_BD.T, strict=True):
+        score_UB -= (candidate_B - query_U[:, None]).clamp_(min=0).square_()
     return score_UB
 
 

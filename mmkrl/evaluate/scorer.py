@@ -11,10 +11,11 @@ from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
-Metric: TypeAlias = Literal["l1", "l2", "modulus", "dot"]
+Metric: TypeAlias = Literal["l1", "l2", "modulus", "dot", "order"]
 """How near a candidate is: minus the sum of absolute differences; minus the Euclidean distance;
 minus the sum of the moduli of complex differences (a vector holds all real parts, then all
-imaginary ones); or the inner product. Higher is more plausible."""
+imaginary ones); the inner product; or minus the sum of the squares by which it exceeds the query.
+Higher is more plausible."""
 
 
 class Scorer(Protocol):

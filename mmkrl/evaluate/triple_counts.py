@@ -21,12 +21,14 @@ from mmkrl.kernels.counting import Block, Others, Targets, count_block
 
 _BLOCK = 1024
 _PAIRS = 1 << 16
-_NUMBERS: dict[Metric, int] = {
+NUMBERS: dict[Metric, int] = {
     "l1": pair_scores.L1,
     "l2": pair_scores.L2,
     "modulus": pair_scores.MODULUS,
     "dot": pair_scores.DOT,
+    "order": pair_scores.ORDER,
 }
+"""What compiled loops call each metric."""
 
 FloatArray = npt.NDArray[np.float64]
 Bounds = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -65,7 +67,7 @@ def exact_scores(
         row_Q: The query of each pair.
         candidate_Q: The candidate of each pair.
     """
-    number = _NUMBERS[metric]
+    number = NUMBERS[metric]
     if query_UD.device.type == "cpu":
         arrays = query_UD.numpy(), candidate_ED.numpy()
         return pair_scores.pair_scores(number, *arrays, row_Q, candidate_Q)
@@ -110,7 +112,7 @@ def _count_compiled(
     score_UB = fast_scores(search.metric, search.query_UD, candidate_BD)
     arrays = search.query_UD.numpy(), candidate_BD.numpy(), first, score_UB.numpy()
     count_block(
-        Block(_NUMBERS[search.metric], *arrays),
+        Block(NUMBERS[search.metric], *arrays),
         Targets(search.row_Q, search.answer_Q, search.score_Q, *certain),
         search.others,
         count_Q4,

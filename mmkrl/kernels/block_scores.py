@@ -72,3 +72,36 @@ def modulus_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: Flo
                     imaginary = query_UD[u, half + d] - candidate_BD[b, half + d]
                     total -= math.sqrt(real * real + imaginary * imaginary)
                 score_UB[u, b] = total
+
+
+@in_any_order
+def order_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: FloatArray) -> None:
+    """Minus the sum of the squares by which candidates exceed queries, of all pairs.
+
+    Tiled as :func:`l1_scores`.
+
+    Args:
+        query_UD: float32.
+        candidate_BD: float32.
+        score_UB: float32, overwritten.
+    """
+    nought = np.float32(0)
+    last_u, last_b = len(query_UD) - 1, len(candidate_BD) - 1
+    for tile in range(0, len(query_UD), _TILE):
+        for b in range(0, len(candidate_BD), 2):
+            c = min(b + 1, last_b)
+            for u in range(tile, min(tile + _TILE, len(query_UD)), 4):
+                v, w, x = min(u + 1, last_u), min(u + 2, last_u), min(u + 3, last_u)
+                ub, vb, wb, xb = nought, nought, nought, nought
+                uc, vc, wc, xc = nought, nought, nought, nought
+                for d in range(query_UD.shape[1]):
+                    ub -= max(candidate_BD[b, d] - query_UD[u, d], nought) ** 2
+                    vb -= max(candidate_BD[b, d] - query_UD[v, d], nought) ** 2
+                    wb -= max(candidate_BD[b, d] - query_UD[w, d], nought) ** 2
+                    xb -= max(candidate_BD[b, d] - query_UD[x, d], nought) ** 2
+                    uc -= max(candidate_BD[c, d] - query_UD[u, d], nought) ** 2
+                    vc -= max(candidate_BD[c, d] - query_UD[v, d], nought) ** 2
+                    wc -= max(candidate_BD[c, d] - query_UD[w, d], nought) ** 2
+                    xc -= max(candidate_BD[c, d] - query_UD[x, d], nought) ** 2
+                score_UB[u, b], score_UB[v, b], score_UB[w, b], score_UB[x, b] = ub, vb, wb, xb
+                score_UB[u, c], score_UB[v, c], score_UB[w, c], score_UB[x, c] = uc, vc, wc, xc

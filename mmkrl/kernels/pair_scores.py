@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from mmkrl.kernels.compiled import in_order
 
-L1, L2, MODULUS, DOT = 0, 1, 2, 3
+L1, L2, MODULUS, DOT, ORDER = 0, 1, 2, 3, 4
 """Minus the sum of absolute differences; minus the sum of squared differences (which orders
 candidates as the Euclidean distance does); minus the sum of the moduli of complex differences (all
-real parts first, then all imaginary ones); the inner product."""
+real parts first, then all imaginary ones); the inner product; minus the sum of the squares by which
+the candidate exceeds the query (the order violation of Vendrov et al. 2016, equation 2)."""
 
 
 @in_order
@@ -27,7 +28,7 @@ def pair_score(
     """How plausible one candidate is; higher is better.
 
     Args:
-        metric: :data:`L1`, :data:`L2`, :data:`MODULUS` or :data:`DOT`.
+        metric: :data:`L1`, :data:`L2`, :data:`MODULUS`, :data:`DOT` or :data:`ORDER`.
         query_D: float32.
         candidate_D: float32.
     """
@@ -42,6 +43,10 @@ def pair_score(
         for d in range(len(query_D)):
             difference = np.float64(query_D[d]) - np.float64(candidate_D[d])
             total -= difference * difference
+    elif metric == ORDER:
+        for d in range(len(query_D)):
+            excess = max(np.float64(candidate_D[d]) - np.float64(query_D[d]), 0.0)
+            total -= excess * excess
     else:
         half = len(query_D) // 2
         for d in range(half):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-METRICS = ("l1", "l2", "modulus", "dot")
+METRICS = ("l1", "l2", "modulus", "dot", "order")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def plain_score(metric, query, candidate):
             total += q * c
         elif metric == "l1":
             total -= abs(q - c)
+        elif metric == "order":
+            total -= max(c - q, 0.0) * max(c - q, 0.0)
         else:
             total -= (q - c) * (q - c)
     return total

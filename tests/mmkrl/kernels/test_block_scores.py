@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmkrl.kernels.block_scores import l1_scores, modulus_scores
+from mmkrl.kernels.block_scores import l1_scores, modulus_scores, order_scores
 
 SHAPES = [(1, 1, 2), (3, 2, 6), (4, 5, 64), (66, 7, 50), (130, 33, 32)]
 
@@ -23,6 +23,14 @@ def test_moduli(shape):
     real_UBH, imaginary_UBH = np.split(query_UD[:, None].astype(float) - candidate_BD, 2, axis=2)
     expected = -np.abs(real_UBH + 1j * imaginary_UBH).sum(axis=2)
     np.testing.assert_allclose(score_UB, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_order_violations(shape):
+    query_UD, candidate_BD, score_UB = random_block(*shape)
+    order_scores(query_UD, candidate_BD, score_UB)
+    excess_UBD = np.maximum(candidate_BD - query_UD[:, None].astype(float), 0)
+    np.testing.assert_allclose(score_UB, -np.square(excess_UBD).sum(axis=2), rtol=1e-5)
 
 
 def random_block(queries, candidates, width):

@@ -11,6 +11,7 @@ NUMBERS = {
     "l2": pair_scores.L2,
     "modulus": pair_scores.MODULUS,
     "dot": pair_scores.DOT,
+    "order": pair_scores.ORDER,
 }
 
 
