@@ -2,7 +2,14 @@
 
 import sys
 
-from benchmarks import duplicates, extract, extract_scale, kge_rank, kge_train
+from benchmarks import (
+    duplicates,
+    extract,
+    extract_scale,
+    kge_rank,
+    kge_train,
+    retrieval_eval,
+)
 
 if __name__ == "__main__":
     extract.main("--quick" in sys.argv)
@@ -10,3 +17,4 @@ if __name__ == "__main__":
     duplicates.main("--quick" in sys.argv)
     kge_rank.main("--quick" in sys.argv)
     kge_train.main("--quick" in sys.argv)
+    retrieval_eval.main("--quick" in sys.argv)

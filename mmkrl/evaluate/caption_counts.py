@@ -61,8 +61,14 @@ class _Counter:
     ) -> None:
         self._metric = metric
         self._image_ID, self._text_CD, self._image_C = image_ID, text_CD, image_C
+        self._turned = text_CD, image_ID
+        if metric == "order":  # what exceeded is the query now
+            self._turned = -text_CD, -image_ID
         self._every_C = np.arange(len(text_CD))
         self._score_C = exact_scores(metric, image_ID, text_CD, image_C, self._every_C)
+        length_C = lengths(image_ID)[image_C]
+        self._among_captions = bounds(metric, length_C, text_CD, self._score_C)
+        self._among_images = bounds(metric, lengths(text_CD), image_ID, self._score_C)
         self._order_C = np.argsort(image_C, kind="stable")
         self._start_J = np.searchsorted(image_C[self._order_C], np.arange(len(image_ID) + 1))
         self.caption_C4, self.image_C4 = np.zeros((2, len(text_CD), 4), np.int64)
@@ -72,8 +78,7 @@ class _Counter:
         image_BD = self._image_ID[first : first + len(score_BC)]
         own_K = self._order_C[self._start_J[first] : self._start_J[first + len(image_BD)]]
         image_K = self._image_C[own_K]
-        length_K = lengths(image_BD)[image_K - first]
-        certain = bounds(self._metric, length_K, self._text_CD, self._score_C[own_K])
+        certain = [bound_C[own_K] for bound_C in self._among_captions]
         arrays = image_BD.numpy(), self._text_CD.numpy(), 0, score_BC.numpy()
         count_K4 = np.zeros((len(own_K), 4), np.int64)
         count_block(
@@ -86,15 +91,13 @@ class _Counter:
 
     def look_for_images(self, first: int, score_BC: Tensor) -> None:
         """Each caption looks for its image among those of the chunk."""
-        text_CD, image_BD = self._text_CD, self._image_ID[first : first + len(score_BC)]
-        if self._metric == "order":  # the query now is what exceeds
-            text_CD, image_BD = -text_CD, -image_BD
-        certain = bounds(self._metric, lengths(text_CD), image_BD, self._score_C)
-        arrays = text_CD.numpy(), image_BD.numpy(), first, score_BC.T.contiguous().numpy()
+        text_CD, image_ID = self._turned
+        image_BD, score_CB = image_ID[first : first + len(score_BC)], score_BC.T.contiguous()
+        arrays = text_CD.numpy(), image_BD.numpy(), first, score_CB.numpy()
         nothing_C = np.zeros(len(text_CD), np.int64)
         count_block(
             Block(NUMBERS[self._metric], *arrays),
-            Targets(self._every_C, self._image_C, self._score_C, *certain),
+            Targets(self._every_C, self._image_C, self._score_C, *self._among_images),
             Others(nothing_C, nothing_C, nothing_C[:0]),
             self.image_C4,
         )
