@@ -156,7 +156,7 @@ def record(
     source: SourceConfig,
     targets: Mapping[str, tuple[float, ...]] | None = None,
 ) -> Record | Unreadable:
-    """The record of a row.
+    """The record of a row; empty texts say nothing, but an empty caption is kept to be counted.
 
     Args:
         uri: Where the picture is, if the row does not say.
@@ -174,7 +174,7 @@ def record(
         uri=storable(row.get("uri") or uri),
         source=storable(row.get("source") or source.name),
         image=image,
-        texts=tuple((role, storable(text)) for role, text in texts if text),
+        texts=tuple((r, storable(text)) for r, text in texts if text or r == "caption"),
         license=storable(row.get("license") or ""),
         targets=targets or {},
     )

@@ -121,7 +121,8 @@ def test_a_unit_is_as_large_as_rows_and_bytes_allow(pieces, runs):
 def test_a_record_takes_texts_numbers_and_lists():
     values = {"caption": ["a", None, ""], "label": 7, "alt": "cut \ud83d", "uri": None, "more": {}}
     source = SourceConfig(path="p", format="parquet", name="s")
-    texts = (("alt", "cut \ufffd"), ("caption", "a"), ("label", "7"))
+    captions = (("caption", "a"), ("caption", ""))  # the empty one is kept to be counted
+    texts = (("alt", "cut \ufffd"), *captions, ("label", "7"))
     assert record("u\udcff", b"x", values, source) == Record("u\ufffd", "s", b"x", texts, "")
 
 
