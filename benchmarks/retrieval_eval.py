@@ -1,8 +1,8 @@
 """Caption retrieval both ways, 5,000 images x 5 captions x 1,024: captions a CPU-second.
 
 ``python -m benchmarks.retrieval_eval [--quick]``. The peer is the evaluation of VSE++ (Faghri et
-al. 2018, ``evaluation.py``: ``i2t`` and ``t2i``): float64, one sort a query; its ranks must be ours.
-The limit is the one matrix product alone. ``--quick`` takes 1,000 images.
+al. 2018, ``evaluation.py``: ``i2t`` and ``t2i``): float64, one sort a query; its ranks must be
+ours. The limit is the one matrix product alone. ``--quick`` takes 1,000 images.
 """
 
 import json
