@@ -50,7 +50,7 @@ class IKRL(TripleModel):
         self, entities: int, relations: int, config: TripleConfig, images: EntityImages
     ) -> None:
         super().__init__(relations, config)
-        self.structure = TransE(entities, relations, config)
+        self.structure = TransE(entities, relations, _of_structure(config))
         self.images = images
         features = images.feature_MD.shape[1]
         self.projection = nn.Linear(features, config.dimension, bias=False)
@@ -171,6 +171,15 @@ class IKRL(TripleModel):
             ask_tail=lambda head_QK, relation_Q: ask(head_QK, relation_Q, 1),
             ask_head=lambda tail_QK, relation_Q: ask(tail_QK, relation_Q, -1),
         )
+
+
+def _of_structure(config: TripleConfig) -> TripleConfig:
+    """How the structure learns alone: its energy has its share of what the sum is held to."""
+    if config.ikrl.objective == "each":
+        return config
+    energies = len(config.ikrl.energies)
+    share = {"margin": config.margin / energies, "temperature": config.temperature * energies}
+    return config.model_copy(update=share)
 
 
 def weighted_answers(row_NK: Tensor, energies: Mapping[str, float]) -> Tensor:

@@ -40,6 +40,9 @@ class IKRLConfig(Section):
     each energy, as in the released code."""
     warm_epochs: int = Field(default=100, ge=0)
     """Epochs of TransE alone before images take part."""
+    projection_epochs: int = Field(default=0, ge=0)
+    """Epochs in which the projection of images learns alone, between the two: without them, images
+    that say nothing yet pull the relations they share with the structure away from it."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak learning rate once images take part; none means the same as before."""
 

@@ -69,16 +69,17 @@ class TripleLearner:
         self.module = make_model(graph, config, images, texts)
 
     def phases(self) -> list[Phase]:
-        """One phase; for IKRL a phase of TransE alone before it."""
+        """One phase; for IKRL phases of TransE alone and of the projection alone before it."""
         config = self._config
         if config.model != "ikrl":
             return [self._phase("train", config.epochs, config.learning_rate, "")]
         rate = config.ikrl.learning_rate or config.learning_rate
-        phases = [self._phase("joint", config.epochs, rate, "")]
-        if config.ikrl.warm_epochs:
-            warm = config.ikrl.warm_epochs, config.learning_rate, "structure"
-            phases.insert(0, self._phase("structure", *warm))
-        return phases
+        plan = [
+            ("structure", config.ikrl.warm_epochs, config.learning_rate, "structure"),
+            ("projection", config.ikrl.projection_epochs, rate, "projection"),
+            ("joint", config.epochs, rate, ""),
+        ]
+        return [self._phase(*one) for one in plan if one[1]]
 
     def _phase(self, name: str, epochs: int, rate: float, branch: str) -> Phase:
         config = self._config

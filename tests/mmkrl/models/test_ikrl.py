@@ -164,9 +164,11 @@ def test_a_graph_without_any_image_is_transe(make, graph, no_images, aggregation
     assert np.allclose(found, 4 * expected, atol=1e-4)
 
 
-def test_the_structure_learns_alone_as_transe_does(make, graph):
+@pytest.mark.parametrize(("margin", "options"), [(4.0, {}), (1.0, {"objective": "each"})])
+def test_the_structure_learns_alone_as_transe_does(make, graph, margin, options):
+    """With its share of the margin of a sum of four energies, or with the margin of each."""
     given = batch(graph)
-    transe, ikrl = make("transe"), make("ikrl")
+    transe, ikrl = make("transe", margin=1.0), make("ikrl", margin=margin, ikrl=options)
     ikrl.structure.load_state_dict(transe.state_dict())
     loss = ikrl("structure", given)["margin"]
     assert loss.item() == pytest.approx(transe("", given)["margin"].item())

@@ -34,6 +34,14 @@ def same(left, right):
             [("structure", 13, "structure", 0.1, 3), ("joint", 26, "", 0.05, 6)],
         ),
         ({"model": "ikrl", "ikrl": {"warm_epochs": 0}}, [("joint", 26, "", 0.1, 6)]),
+        (
+            {"model": "ikrl", "ikrl": {"warm_epochs": 2, "projection_epochs": 1}},
+            [
+                ("structure", 13, "structure", 0.1, 3),
+                ("projection", 7, "projection", 0.1, 2),
+                ("joint", 26, "", 0.1, 6),
+            ],
+        ),
     ],
 )
 def test_phases(graph, images, fields, expected):

@@ -113,6 +113,23 @@ def test_a_plateau_ends_the_phase(patience, last, tmp_path):
     assert done is None or done[0] == state  # a finished run is not validated again
 
 
+def test_the_projection_learns_alone_between_structure_and_both(tmp_path):
+    fields = {"model": "ikrl", "ikrl": {"warm_epochs": 1, "projection_epochs": 1}}
+    kept = {}
+    one = scripted([0.1] * 99, **fields)
+    begin = one.begin
+
+    def note(phase):
+        kept[phase.name] = {k: v.clone() for k, v in one.module.state_dict().items()}
+        begin(phase)
+
+    one.begin = note
+    fit(one, LOOP, LocalContext(tmp_path), seed=0)
+    before, after = kept["projection"], kept["joint"]
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"projection.weight"}
+
+
 def test_the_phase_after_a_plateau_has_its_own_patience(tmp_path):
     fields = {"model": "ikrl", "patience": 1, "ikrl": {"warm_epochs": 6}}
     values = [0.9, 0.5, 0.1, 0.2, 0.15]  # the first phase is better; the second still goes on
