@@ -2,7 +2,8 @@
 
 The corpus is cut into pieces that are known beforehand; a piece travels as one row, so blocks
 never grow with the corpus and every output file has a fixed name and content. What a kill leaves
-is a set of finished pieces, and the next run does the others.
+is a set of finished pieces, and the next run does the others; so does this one, with a plan for
+the nodes that are left, when the loss of some brings it to a standstill.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import pickle
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from ray.util.metrics import Counter
 from cluster.decoding import CorpusPiece, DecodePiece
 from cluster.session import cores, gpus, private_mb
 from cluster.units import collect, pending_pieces
+from cluster.watch import Device, Records, Watch, ended_by, until_done
 from mmkrl import torch_setup
-from mmkrl.data.dataset import Dataset, finished_units, read_rows, write_unit
+from mmkrl.data.dataset import Dataset, read_rows, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.errors import UserError
 from mmkrl.features.choice import SAMPLE, Choice, choose_engines
@@ -58,47 +60,84 @@ def extract(
     Returns:
         The records of all pieces, in order, and what ran each backbone.
     """
+    _check_room(config)
     choices = _engines(location, pieces, config)
-    done = finished_units(location)
-    rows = pending_pieces(pieces, done)
-    if rows is not None:
-        _size_blocks(config)
-        decoded = rows.map(
-            DecodePiece(config, deduped),
-            num_cpus=_DECODE_CPUS,
-            compute=TaskPoolStrategy(size=cores()),
-        )
-        engines = {name: choice.engine for name, choice in choices.items()}
-        records = decoded.map(
-            _Infer,  # type: ignore[arg-type] # Ray makes one an actor
-            fn_constructor_args=(location, config, engines),
-            compute=ActorPoolStrategy(
-                size=min(workers(config), len(pieces) - len(done)),
-                max_tasks_in_flight_per_actor=_DECODED_PIECES_IN_FLIGHT,
-            ),
-            num_cpus=_ACTOR_CPUS,
-            num_gpus=1 if gpus() else 0,
-        )
-        done |= collect(records.iter_rows(), len(pieces), done, label="extract")
+    engines = {name: choice.engine for name, choice in choices.items()}
+    device: Device = "GPU" if gpus() else "CPU"
+    plan = _Plan(location, config, engines, deduped, device)
+
+    def work(done: Records) -> Records:
+        watch = Watch(config.stall_s, device)
+        with ended_by(watch):
+            rows = plan.records(pieces, done).iter_rows()
+            return collect(watch.over(rows), len(pieces), done, label="extract")
+
+    done = until_done(location, len(pieces), work, label="extract")
     return [done[number] for number in range(len(pieces))], choices
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """How pieces become features on the nodes there are when it is carried out.
+
+    Attributes:
+        location: The dataset's folder.
+        config: Backbones and sizes.
+        engines: What runs each backbone.
+        deduped: See :func:`extract`.
+        device: What an inference worker needs, decided once: engines do not change.
+    """
+
+    location: Location
+    config: ExtractConfig
+    engines: Engines
+    deduped: Dataset | None
+    device: Device
+
+    def records(self, pieces: Sequence[CorpusPiece], done: Records) -> ray.data.Dataset:
+        """A row with its record for every piece that has none yet; there must be some."""
+        _size_blocks(self.config)  # read when a plan is made
+        decoded = pending_pieces(pieces, done).map(
+            DecodePiece(self.config, self.deduped),
+            num_cpus=_DECODE_CPUS,
+            compute=TaskPoolStrategy(size=cores()),
+        )
+        return decoded.map(
+            _Infer,  # type: ignore[arg-type] # Ray makes one an actor
+            fn_constructor_args=(self.location, self.config, self.engines),
+            compute=ActorPoolStrategy(
+                size=min(self._workers(), len(pieces) - len(done)),
+                max_tasks_in_flight_per_actor=_DECODED_PIECES_IN_FLIGHT,
+            ),
+            num_cpus=_ACTOR_CPUS,
+            num_gpus=1 if self.device == "GPU" else 0,
+        )
+
+    def _workers(self) -> int:
+        """As many as there is room for now; one, to wait, if the last node with a GPU is lost."""
+        return workers(self.config) if self.device == "CPU" or gpus() else 1
+
+
 def workers(config: ExtractConfig) -> int:
-    """Inference workers: as configured, or one a GPU, or one a core.
+    """Inference workers: as configured, or one a GPU, or one a core; at most what has room now.
 
     They leave CPUs for decoding: workers that held all of them would wait for pictures for ever.
-
-    Raises:
-        UserError: more are configured than the CPUs allow.
     """
+    return min(config.workers or gpus() or cores(), _room())
+
+
+def _room() -> int:
     cpus = ray.cluster_resources().get("CPU", 1.0)
-    room = max(1, int(cpus / (_ACTOR_CPUS + _DECODE_CPUS)))
-    if config.workers and config.workers > room:
+    return max(1, int(cpus / (_ACTOR_CPUS + _DECODE_CPUS)))
+
+
+def _check_room(config: ExtractConfig) -> None:
+    if config.workers and config.workers > _room():
+        cpus = ray.cluster_resources().get("CPU", 1.0)
         raise UserError(
             f"extract.workers = {config.workers}: the {cpus:.0f} CPUs of this cluster have room "
-            f"for {room} inference workers and the decoding beside them"
+            f"for {_room()} inference workers and the decoding beside them"
         )
-    return config.workers or min(gpus() or cores(), room)
 
 
 class _Infer:

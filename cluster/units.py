@@ -47,21 +47,21 @@ def run_units(
         return {"record": work(row["unit"], pickle.loads(row["piece"])).model_dump_json()}  # noqa: S301 - our own bytes
 
     done = finished_units(location)
-    pending = pending_pieces(pieces, done)
-    if pending is not None:
+    if len(done) < len(pieces):
+        pending = pending_pieces(pieces, done)
         results = pending.map(task, num_cpus=_TASK_CPUS, compute=TaskPoolStrategy(size=cores()))
         done |= collect(results.iter_rows(), len(pieces), done, label=label)
     return [done[number] for number in range(len(pieces))]
 
 
-def pending_pieces(pieces: Sequence[Piece], done: dict[int, UnitRecord]) -> Dataset | None:
-    """A Ray dataset of the pieces still to do, one row and one block each; None if all are done."""
+def pending_pieces(pieces: Sequence[Piece], done: dict[int, UnitRecord]) -> Dataset:
+    """A Ray dataset of the pieces still to do, one row and one block each; there must be some."""
     rows = [
         {"unit": number, "piece": pickle.dumps(piece)}
         for number, piece in enumerate(pieces)
         if number not in done
     ]
-    return ray.data.from_items(rows, override_num_blocks=len(rows)) if rows else None
+    return ray.data.from_items(rows, override_num_blocks=len(rows))
 
 
 def collect(

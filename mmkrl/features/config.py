@@ -52,6 +52,10 @@ class ExtractConfig(Section):
     """Pictures in one piece of work: what a kill can lose, and what travels between workers."""
     workers: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Inference workers; none means one a GPU, or one a core where there is no GPU."""
+    stall_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
+    """Seconds without a finished piece after which, if nodes of the cluster were lost, the pieces
+    not yet published are planned anew for the nodes that are left. A plan whose first piece took
+    more than half as long gets twice that time."""
 
     @field_validator("backbones")
     @classmethod

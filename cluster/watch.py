@@ -1,0 +1,164 @@
+"""A streaming plan that stands still since nodes were lost is ended, and made anew for the others.
+
+A pool of actors keeps the size it began with. When nodes are lost, Ray starts their actors again
+where it finds room; where there is none they wait for ever, and with them the pieces they were
+given, while those that found room may hold every CPU and leave none for decoding (measured: nine
+actors of one CPU each and the eight CPUs that were left). Only a plan for the nodes that are left
+helps. Pieces that are published already make it cheap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypeVar
+
+import ray
+from ray.data import DataContext
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+from ray.data._internal.execution.streaming_executor import StreamingExecutor
+from ray.data.exceptions import ExecutionTimeoutError
+
+from mmkrl.data.dataset import finished_units
+from mmkrl.data.manifest import UnitRecord
+from mmkrl.errors import UserError
+from mmkrl.storage import Location
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 5.0  # between looks at the cluster's nodes
+_PATIENCE = 2  # how often a lost node's work may take the time of the first piece
+_FRUITLESS = 3  # attempts in a row without a piece
+
+Device: TypeAlias = Literal["CPU", "GPU"]
+Nodes: TypeAlias = Mapping[str, Mapping[str, float]]
+Records: TypeAlias = dict[int, UnitRecord]
+Row = TypeVar("Row")
+
+
+class StandstillError(ExecutionTimeoutError):
+    """A plan stands still since nodes were lost."""
+
+
+def nodes_alive() -> Nodes:
+    """The resources of every node of the cluster, by its id."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+@dataclass
+class Watch:
+    """Notices that a plan stands still since nodes were lost.
+
+    Slow is not still. Without a lost node nothing is noticed, however long a piece takes; after a
+    loss there are ``stall_s``, or twice the time to the plan's first piece, whichever is longer.
+
+    Attributes:
+        stall_s: Seconds without a finished piece or a change of the nodes, after a loss.
+        needs: What workers cannot do without; where no node has any, they wait for a new node.
+        nodes: What nodes there are now.
+        clock: The time in seconds.
+    """
+
+    stall_s: float
+    needs: Device = "CPU"
+    nodes: Callable[[], Nodes] = nodes_alive
+    clock: Callable[[], float] = time.monotonic
+    _first_s: float = field(default=0.0, init=False)
+    _lost: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self._there = set(self.nodes())
+        self._began = self._since = self._looked = self.clock()
+
+    def over(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows, each a finished piece."""
+        for row in rows:
+            self._since = self.clock()
+            self._first_s = self._first_s or self._since - self._began
+            yield row
+
+    def check(self) -> None:
+        """Look at the cluster, if the last look was some seconds ago.
+
+        Raises:
+            StandstillError: no piece was finished for too long since nodes were lost.
+        """
+        now = self.clock()
+        if now - self._looked < _LOOK_S:
+            return
+        self._looked, there = now, self.nodes()
+        if there.keys() != self._there:
+            self._lost |= self._there - there.keys()
+            self._there, self._since = set(there), now
+        if not self._lost or not any(node.get(self.needs) for node in there.values()):
+            return
+        still_s = now - self._since
+        if still_s > max(self.stall_s, _PATIENCE * self._first_s):
+            raise StandstillError(
+                f"no piece was finished for {still_s:.0f} s after nodes were lost "
+                f"({len(self._lost)} lost, {len(there)} left)"
+            )
+
+
+@contextlib.contextmanager
+def ended_by(watch: Watch) -> Iterator[None]:
+    """Plans that are made and run inside the block are ended by what the watch raises."""
+
+    class EndStandstill(ExecutionCallback):
+        """Ray Data's loop calls it many times a second; what it raises ends the plan cleanly."""
+
+        def on_execution_step(self, executor: StreamingExecutor) -> None:  # noqa: ARG002 - Ray's
+            watch.check()
+
+    context = DataContext.get_current()
+    before = context.custom_execution_callback_classes
+    context.custom_execution_callback_classes = [*before, EndStandstill]
+    try:
+        yield
+    finally:
+        context.custom_execution_callback_classes = before
+
+
+def until_done(
+    location: Location, total: int, plan: Callable[[Records], Records], *, label: str
+) -> Records:
+    """Run a plan; whenever it stands still, make it anew for the pieces that are not published.
+
+    Args:
+        location: The dataset the pieces are published in.
+        total: Number of all pieces.
+        plan: Does the pieces without a record, and gives theirs; it is called again after a
+            :class:`StandstillError`, or when Ray Data itself saw nothing move for ten minutes.
+        label: What is being done, for the log.
+
+    Returns:
+        The records of all pieces, by number.
+
+    Raises:
+        UserError: several attempts in a row finished no piece.
+    """
+    done, fruitless = finished_units(location), 0
+    while len(done) < total:
+        try:
+            return done | plan(done)
+        except ExecutionTimeoutError as error:
+            before, done = len(done), finished_units(location)
+            fruitless = 0 if len(done) > before else fruitless + 1
+            reason = str(error).partition("\n")[0]
+            if fruitless == _FRUITLESS:
+                raise UserError(
+                    f"{label}: {fruitless} attempts in a row finished no piece of {total}, "
+                    f"{len(done)} are done; in the last, {reason}. See that the cluster's nodes "
+                    "are well (ray status) and run the job again, it continues"
+                ) from error
+            logger.warning(
+                "%s: %s; %d of %d pieces are done, the others are planned anew",
+                label,
+                reason,
+                len(done),
+                total,
+            )
+    return done
