@@ -79,13 +79,13 @@ def one_vs_all(score_BE: Tensor, answer_B: Tensor) -> Tensor:
     for Knowledge Base Completion", ICML 2018.
 
     Args:
-        score_BE: Scores of all entities for each query.
+        score_BE: Scores of all entities for each query, in any precision.
         answer_B: Position of the right one.
 
     Returns:
-        A scalar.
+        A scalar, float32.
     """
-    return functional.cross_entropy(score_BE, answer_B)
+    return functional.cross_entropy(score_BE, answer_B).float()
 
 
 def nuclear_3_norm(*factor_BC: Tensor) -> Tensor:

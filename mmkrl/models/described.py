@@ -101,8 +101,9 @@ class Described(ComplEx):
         relation_N = torch.cat([relation_B, relation_B + self.relations])
         known_NK, relation_NK = self.entity_rows(known_N), self.relation_rows(relation_N)
         query_NK, width = self.tail_query(known_NK, relation_NK), config.dimension
-        structure_NE = self._dropped(query_NK[:, :width], batch) @ self.entity.weight.T
-        agreement_NE = query_NK[:, width:] @ self.frozen_EK.T
+        structure_ND = self._dropped(query_NK[:, :width], batch)
+        structure_NE = self.among_all(structure_ND, self.entity.weight)
+        agreement_NE = self.among_all(query_NK[:, width:], self.frozen_EK)
         losses = {
             "one_vs_all": one_vs_all(structure_NE + agreement_NE, asked_N),
             "structure": one_vs_all(structure_NE, asked_N),

@@ -89,6 +89,9 @@ class TripleConfig(Section):
     """Alpha of the self-adversarial weights."""
     n3: float = Field(default=0.0, ge=0, json_schema_extra={"search": [0.001, 0.1]})
     """Weight of the N3 norm; for ``distmult``, ``complex`` and ``described``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products with all entities in the loss ``one_vs_all``; weights, sums and evaluation
+    are always float32."""
     negatives: NegativesConfig = NegativesConfig()
     """Corruptions to learn against."""
     optimizer: OptimizerName = "adagrad"
@@ -166,6 +169,8 @@ def _problems(config: TripleConfig) -> list[str]:
         found.append(f"loss = 'one_vs_all' is for {', '.join(PRODUCTS)}, not for {model}")
     if config.loss != "one_vs_all" and model == "described":
         found.append(f"loss = {config.loss!r}: described learns with loss = 'one_vs_all' alone")
+    if config.loss != "one_vs_all" and config.precision != "float32":
+        found.append(f"precision = {config.precision!r} is for loss = 'one_vs_all' alone")
     if config.loss != "one_vs_all" and not negatives.entities + negatives.relations:
         found.append("negatives: entities and relations are 0, but the loss needs corruptions")
     if config.batch_size % negatives.shared_by:

@@ -114,11 +114,18 @@ class TripleModel(nn.Module):
         known_NK = self.entity_rows(known_N)
         relation_NK = self.relation_rows(torch.cat([relation_B, relation_B + self.relations]))
         query_ND = self.tail_query(known_NK, relation_NK)
-        losses = {"one_vs_all": one_vs_all(query_ND @ self.tables()[0].weight.T, asked_N)}
+        score_NE = self.among_all(query_ND, self.tables()[0].weight)
+        losses = {"one_vs_all": one_vs_all(score_NE, asked_N)}
         if self.config.n3:
             parts = known_NK, relation_NK, self.entity_rows(asked_N)
             losses["n3"] = self.config.n3 * nuclear_3_norm(*map(self.moduli, parts))
         return losses
+
+    def among_all(self, query_ND: Tensor, answer_ED: Tensor) -> Tensor:
+        """Inner products with all entities, in the configured precision, shape (N, E)."""
+        if self.config.precision == "bfloat16":
+            query_ND, answer_ED = query_ND.bfloat16(), answer_ED.bfloat16()
+        return query_ND @ answer_ED.T
 
     def _against_corruptions(self, batch: Batch) -> dict[str, Tensor]:
         triple_B3 = batch.rows["triple"]

@@ -13,6 +13,7 @@ from mmkrl.models.triple_config import TripleConfig
         ({"model": "complex", "dimension": 7}, "dimension = 7: complex needs an even number"),
         ({"model": "rotate", "dimension": 7}, "rotate needs an even number"),
         ({"model": "transe", "loss": "one_vs_all"}, "is for distmult, complex.* not for transe"),
+        ({"precision": "bfloat16"}, "precision = 'bfloat16' is for loss = 'one_vs_all' alone"),
         ({"negatives": {"entities": 0}}, "the loss needs corruptions"),
         ({"batch_size": 10, "negatives": {"shared_by": 4}}, "no multiple of negatives.shared_by"),
         (

@@ -169,6 +169,23 @@ def test_loss_against_all_entities(make, graph, name):
     assert losses["n3"].item() == pytest.approx(0.3 * sum(sums) / 2, rel=1e-5)
 
 
+def test_bfloat16_products_change_loss_and_slopes_little(make, graph):
+    batch = Batch({"triple": torch.from_numpy(graph.triples["train"][:6])})
+    found = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        model = make("complex", loss="one_vs_all", precision=precision)
+        for table in model.tables():
+            torch.nn.init.normal_(table.weight)  # scores far apart, as after training
+        loss = model("", batch)["one_vs_all"]
+        assert loss.dtype == torch.float32
+        loss.backward()
+        found.append((loss.item(), model.entity.weight.grad))
+    assert found[0][0] != found[1][0]
+    assert found[0][0] == pytest.approx(found[1][0], rel=0.01)
+    assert (found[0][1] - found[1][1]).norm() < 0.03 * found[0][1].norm()
+
+
 @ALL
 def test_shared_corruptions_cost_what_single_ones_do(make, graph, name, fields):
     """The matrix products of a pool against the same corruptions one by one."""
