@@ -6,11 +6,16 @@ import sys
 GROUND = {"mmkrl", "mmkrl.errors", "mmkrl.storage", "mmkrl.config", "mmkrl.torch_setup"}
 DATA = GROUND | {"mmkrl.data"}
 # Two rooms are entered from above and from below, so they are cut in two here:
-# - the loop and what it speaks of know no model; models use its words (`learner`, `noise`), and
-#   the rest of `train`, which puts models and loop together, knows both.
+# - the loop and what it speaks of know no model; models use its words (`learner`, `noise`, and how
+#   a batch is gathered or cut), and the rest of `train`, which puts both together, knows both.
 # - `evaluate` scores embeddings that already exist and knows no model, so that models may measure
 #   themselves on validation data with the definitions of the reports.
-WORDS_OF_TRAINING = {"mmkrl.train.learner", "mmkrl.train.noise"}
+WORDS_OF_TRAINING = {
+    "mmkrl.train.learner",
+    "mmkrl.train.noise",
+    "mmkrl.train.gathered",
+    "mmkrl.train.gradient_cache",
+}
 LOOP = WORDS_OF_TRAINING | {
     "mmkrl.train.loop",
     "mmkrl.train.context",
