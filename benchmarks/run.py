@@ -4,6 +4,7 @@ import sys
 
 from benchmarks import (
     duplicates,
+    exact_search,
     extract,
     extract_scale,
     kge_rank,
@@ -18,3 +19,4 @@ if __name__ == "__main__":
     kge_rank.main("--quick" in sys.argv)
     kge_train.main("--quick" in sys.argv)
     retrieval_eval.main("--quick" in sys.argv)
+    exact_search.main("--quick" in sys.argv)

@@ -102,6 +102,18 @@ def lengths(vector_ND: Tensor) -> FloatArray:
     return length_N
 
 
+def product_error(width: int, length_Q: FloatArray, longest: float) -> FloatArray:
+    """How far an inner product by matrix product may lie from the exact one, shape (Q,).
+
+    Args:
+        width: Dimensions.
+        length_Q: Lengths of the queries.
+        longest: The largest length of a candidate.
+    """
+    rounding = (width + 16) * _ROUNDING + _INPUT_ROUNDING[torch.get_float32_matmul_precision()]
+    return width * _UNDERFLOW + rounding * length_Q * longest
+
+
 def bounds(
     metric: Metric, length_Q: FloatArray, candidate_BD: Tensor, score_Q: FloatArray
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -117,14 +129,12 @@ def bounds(
         Two arrays of shape (Q,), float32: lower and upper bound.
     """
     width = candidate_BD.shape[1]
-    rounding = (width + 16) * _ROUNDING
-    error_Q = width * _UNDERFLOW + rounding * np.abs(score_Q)
+    error_Q = width * _UNDERFLOW + (width + 16) * _ROUNDING * np.abs(score_Q)
     if metric in ("l2", "dot"):
         longest = lengths(candidate_BD).max()
-        rounding += _INPUT_ROUNDING[torch.get_float32_matmul_precision()]
-        error_Q = width * _UNDERFLOW + rounding * length_Q * longest
+        error_Q = product_error(width, length_Q, longest)
         if metric == "l2":
             score_Q = (score_Q + length_Q**2) / 2
-            error_Q = error_Q + rounding * longest**2
+            error_Q = error_Q + product_error(width, longest, longest)
     low_Q, high_Q = (score_Q - error_Q).astype(np.float32), (score_Q + error_Q).astype(np.float32)
     return np.nextafter(low_Q, np.float32(-np.inf)), np.nextafter(high_Q, np.float32(np.inf))
