@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_S = 5.0  # between looks at the cluster's nodes
 _PATIENCE = 2  # how often a lost node's work may take the time of the first piece
+_WITHOUT_LOSS = 5  # times stall_s, after which Ray Data ends a plan in which nothing moves
 _FRUITLESS = 3  # attempts in a row without a piece
 
 Device: TypeAlias = Literal["CPU", "GPU"]
@@ -105,7 +106,11 @@ class Watch:
 
 @contextlib.contextmanager
 def ended_by(watch: Watch) -> Iterator[None]:
-    """Plans that are made and run inside the block are ended by what the watch raises."""
+    """Plans that are made and run inside the block are ended by what the watch raises.
+
+    Without a lost node, Ray Data itself ends one in which nothing moved for ten minutes, or for
+    five times the watch's ``stall_s`` if that is longer.
+    """
 
     class EndStandstill(ExecutionCallback):
         """Ray Data's loop calls it many times a second; what it raises ends the plan cleanly."""
@@ -114,12 +119,13 @@ def ended_by(watch: Watch) -> Iterator[None]:
             watch.check()
 
     context = DataContext.get_current()
-    before = context.custom_execution_callback_classes
-    context.custom_execution_callback_classes = [*before, EndStandstill]
+    before = context.custom_execution_callback_classes, context.execution_no_progress_timeout_s
+    context.custom_execution_callback_classes = [*before[0], EndStandstill]
+    context.execution_no_progress_timeout_s = max(before[1], _WITHOUT_LOSS * watch.stall_s)
     try:
         yield
     finally:
-        context.custom_execution_callback_classes = before
+        context.custom_execution_callback_classes, context.execution_no_progress_timeout_s = before
 
 
 def until_done(
@@ -131,8 +137,8 @@ def until_done(
         location: The dataset the pieces are published in.
         total: Number of all pieces.
         plan: Does the pieces without a record, and gives theirs; it is called again after a
-            :class:`StandstillError`, or when Ray Data itself saw nothing move for ten minutes.
-        label: What is being done, for the log.
+            :class:`StandstillError`, or when Ray Data itself ended it since nothing moved.
+        label: What is being done, for the log; the section of the configuration.
 
     Returns:
         The records of all pieces, by number.
@@ -152,7 +158,8 @@ def until_done(
                 raise UserError(
                     f"{label}: {fruitless} attempts in a row finished no piece of {total}, "
                     f"{len(done)} are done; in the last, {reason}. See that the cluster's nodes "
-                    "are well (ray status) and run the job again, it continues"
+                    f"are well (ray status), raise {label}.stall_s if a piece may take so long, "
+                    "and run the job again, it continues"
                 ) from error
             logger.warning(
                 "%s: %s; %d of %d pieces are done, the others are planned anew",

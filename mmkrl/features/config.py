@@ -55,7 +55,8 @@ class ExtractConfig(Section):
     stall_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
     """Seconds without a finished piece after which, if nodes of the cluster were lost, the pieces
     not yet published are planned anew for the nodes that are left. A plan whose first piece took
-    more than half as long gets twice that time."""
+    more than half as long gets twice that time. Without a loss, a plan in which nothing moves for
+    ten minutes, or five times as long as this, is begun again."""
 
     @field_validator("backbones")
     @classmethod

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+import ray
 
 from cluster.session import RayConfig, session
 from cluster.units import run_units
+from cluster.watch import StandstillError, Watch, ended_by
 from mmkrl.data.dataset import finished_units, write_unit
 from mmkrl.storage import locate
 
@@ -89,3 +93,17 @@ def test_a_failing_piece_tells_its_cause_and_the_finished_ones_stay(place, calls
     assert len(records) == 6
     assert called(calls) == sorted(set(range(6)) - set(kept))
     assert set(kept) <= before
+
+
+def test_a_plan_ends_with_what_its_watch_raises():
+    def never(row):
+        time.sleep(3600)
+        return row
+
+    there = {"a": {"CPU": 8.0}}
+    before = [there | {"b": {"CPU": 8.0}}]
+    watch = Watch(1.0, nodes=lambda: before.pop() if before else there)
+    context = ray.data.DataContext.get_current().copy()
+    with ended_by(watch), pytest.raises(StandstillError, match="1 lost, 1 left"):
+        list(watch.over(ray.data.from_items([{"n": 1}]).map(never).iter_rows()))
+    assert ray.data.DataContext.get_current() == context

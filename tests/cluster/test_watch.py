@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from ray.data import DataContext
 
-from cluster.watch import StandstillError, Watch, until_done
+from cluster.watch import StandstillError, Watch, ended_by, until_done
 from mmkrl.data.dataset import finished_units, write_unit
 from mmkrl.errors import UserError
 from mmkrl.storage import locate
@@ -153,3 +154,12 @@ def test_what_is_done_is_not_planned(place):
     plans = []
     assert until_done(place, 5, publishing(place, 5, plans), label="test") == finished_units(place)
     assert plans == []
+
+
+def test_a_plan_of_slow_pieces_is_given_longer_by_ray_data_itself():
+    context = DataContext.get_current()
+    before = context.execution_no_progress_timeout_s
+    for stall_s, expected in ((1.0, before), (before, 5 * before)):
+        with ended_by(Watch(stall_s, nodes=dict)):
+            assert context.execution_no_progress_timeout_s == expected
+        assert context.execution_no_progress_timeout_s == before

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 _KILLS = int(os.environ.get("MMKRL_KILLS", "0"))
 _LATEST_S = 25.0  # the moment of a kill is drawn from the seconds in which the job works
 _JOINS = 3  # attempts of a node to join
+_AFTER_INGEST = "after-ingest.db"
 _REPEAT = 4  # the crawl's pictures are read so many times, so that there is something to kill
 
 
@@ -40,16 +42,18 @@ def undisturbed(new_place, crawl):
     config["extract"] |= {"image_size": 192, "unit_rows": 16, "stall_s": 20}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     place.done("ingest")
+    shutil.copy(place.folder / "mlflow.db", place.folder / _AFTER_INGEST)
     place.done("extract")
     return place
 
 
 def another(undisturbed, new_place, name):
-    """A place with the same corpus and no features yet."""
+    """A place with the same corpus and no features yet; MLflow knows of the corpus."""
     place = new_place(name)
     text = (undisturbed.folder / "config.yaml").read_text()
     moved = text.replace(str(undisturbed.folder), str(place.folder))
     (place.folder / "config.yaml").write_text(moved)
+    shutil.copy(undisturbed.folder / _AFTER_INGEST, place.folder / "mlflow.db")
     return place.take(undisturbed, "ingest")
 
 
