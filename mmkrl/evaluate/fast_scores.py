@@ -25,6 +25,8 @@ LARGEST = 1e15
 """Squares and products of larger numbers might overflow float32."""
 _LANES = 32
 """Compiled loops over differences are fastest for whole multiples of this."""
+_COPIED = 4096
+"""Vectors that are held in float64 at a time."""
 _ROUNDING = 2.0**-24
 _INPUT_ROUNDING = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 """What torch's setting for matrix products may do to their operands, relative to a product."""
@@ -96,9 +98,11 @@ def _moduli(query_UD: Tensor, candidate_BD: Tensor) -> Tensor:
 
 def lengths(vector_ND: Tensor) -> FloatArray:
     """Euclidean lengths, shape (N,)."""
-    length_N: FloatArray = (
-        torch.linalg.vector_norm(vector_ND, dim=1, dtype=torch.float64).cpu().numpy()
-    )
+    parts = [
+        torch.linalg.vector_norm(block_BD, dim=1, dtype=torch.float64)
+        for block_BD in vector_ND.split(_COPIED)
+    ]
+    length_N: FloatArray = torch.cat(parts).cpu().numpy()
     return length_N
 
 

@@ -76,7 +76,7 @@ def test_more_doubtful_items_than_there_is_room_for(form, monkeypatch):
 
 
 def test_a_collapsed_space_is_ordered_by_position():
-    vector_ND = torch.ones(3000, 5)
+    vector_ND = torch.ones(800, 5)
     found = nearest_neighbours(vector_ND, 2)
     assert found.item_QK[:4].tolist() == [[1, 2], [0, 2], [0, 1], [0, 1]]
 
