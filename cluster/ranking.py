@@ -17,7 +17,13 @@ from mmkrl.data.graph import IntArray
 from mmkrl.evaluate.scorer import Scorer
 from mmkrl.evaluate.triple_counts import Search, count_candidates
 from mmkrl.evaluate.triple_filter import KnownTriples
-from mmkrl.evaluate.triple_ranks import Ranks, checked_candidates, rank_counts, searches
+from mmkrl.evaluate.triple_ranks import (
+    Ranks,
+    checked_candidates,
+    rank_counts,
+    searches,
+    triple_ranks,
+)
 
 _FEWEST_TRIPLES = 2048
 """A task with fewer triples would mostly be starting up."""
@@ -37,7 +43,9 @@ def ranks_by_triples(
     Raises:
         UserError: as for :func:`~mmkrl.evaluate.triple_ranks.triple_ranks`.
     """
-    count = shards or min(cores(), max(1, len(triple_N3) // _FEWEST_TRIPLES))
+    count = shards or min(cores(), len(triple_N3) // _FEWEST_TRIPLES)
+    if count < 2:
+        return triple_ranks(scorer, triple_N3, known=known)
     calls = {str(n): (part_N3,) for n, part_N3 in enumerate(np.array_split(triple_N3, count))}
     counts = parallel(partial(rank_counts, scorer, known=known), calls, label="rank")
     return Ranks.of(np.concatenate(list(counts.values()), axis=1))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cluster.ranking import ranks_by_entities, ranks_by_triples
 from cluster.training import local_folder
 from jobs.config import PipelineConfig
 from jobs.steps import finished
-from jobs.trainings import triple_data
+from jobs.trainings import caption_data, triple_data
 from mmkrl.data.dataset import Dataset
+from mmkrl.evaluate.link_prediction import Ranker
+from mmkrl.index.caption_methods import CaptionComparison
 from mmkrl.index.comparison import Comparison
 from mmkrl.index.methods import ZeroShotComparison
 from mmkrl.index.triple_methods import TripleComparison
 from mmkrl.viz.showcase import showcase
 
 GALLERY = "gallery.html"
+_RANKERS: dict[str, Ranker] = {"triples": ranks_by_triples, "entities": ranks_by_entities}
 
 
 def comparison(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Comparison:
@@ -26,7 +30,11 @@ def comparison(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Compari
     """
     if config.train.model == "triples":
         data = triple_data(config, inputs)
-        return TripleComparison(config.train, config.evaluate, data, inputs["train"])
+        rank = _RANKERS[config.evaluate.ranks_by]
+        return TripleComparison(config.train, config.evaluate, data, inputs["train"], rank)
+    if config.train.model == "captions":
+        captions = caption_data(config, inputs)
+        return CaptionComparison(config.train, config.evaluate, captions, inputs["train"])
     return ZeroShotComparison(
         config.train,
         config.evaluate,

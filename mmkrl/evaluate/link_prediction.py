@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +35,21 @@ _IMAGES = ("neither entity", "one entity", "both entities")
 Mask = npt.NDArray[np.bool_]
 
 
+class Ranker(Protocol):
+    """Ranks triples as :func:`~mmkrl.evaluate.triple_ranks.triple_ranks` does, wherever it does."""
+
+    def __call__(self, scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None) -> Ranks:
+        """The ranks of all triples, in their order."""
+        ...
+
+
 def link_prediction_tasks(
-    graph: Graph, scorer: Scorer, pictured_E: Mask, *, split: str = TEST
+    graph: Graph,
+    scorer: Scorer,
+    pictured_E: Mask,
+    *,
+    split: str = TEST,
+    rank: Ranker = triple_ranks,
 ) -> dict[str, TaskValues]:
     """Every task's values for a model, by task name.
 
@@ -44,12 +58,13 @@ def link_prediction_tasks(
         scorer: The model.
         pictured_E: Which entities have an image.
         split: Whose triples are ranked.
+        rank: Where that is done; here, if nothing else is said.
 
     Raises:
         UserError: the split has no triples, or the model cannot rank them.
     """
     known = KnownTriples.of(graph.known())
-    ranks = triple_ranks(scorer, graph.triples[split], known=known)
+    ranks = rank(scorer, graph.triples[split], known=known)
     return tasks_of_ranks(graph, ranks, pictured_E, split=split)
 
 

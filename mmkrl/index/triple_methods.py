@@ -8,7 +8,7 @@ from typing import ClassVar
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.graph import pictured
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.link_prediction import LINK_PREDICTION, link_prediction_tasks
+from mmkrl.evaluate.link_prediction import LINK_PREDICTION, Ranker, link_prediction_tasks
 from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
 from mmkrl.evaluate.triple_classification import CLASSIFICATION, classification_tasks
@@ -30,6 +30,7 @@ class TripleComparison:
         evaluate: The section of this evaluation.
         data: The graph and its images.
         trained: The models.
+        rank: Where triples are ranked.
     """
 
     title: ClassVar[str] = "Test triples, filtered"
@@ -47,6 +48,7 @@ class TripleComparison:
     evaluate: EvaluateConfig
     data: TripleData
     trained: Dataset
+    rank: Ranker
 
     def methods(self) -> list[tuple[str, ...]]:
         """Every view of every model with every seed."""
@@ -75,5 +77,6 @@ class TripleComparison:
             load_weights(self.trained.location, member_name(name, int(seed)))
         )
         scorer = learner.scorer(view)
-        tasks = link_prediction_tasks(graph, scorer, pictured(graph, self.data.graph))
+        pictured_E = pictured(graph, self.data.graph)
+        tasks = link_prediction_tasks(graph, scorer, pictured_E, rank=self.rank)
         return tasks | classification_tasks(graph, scorer, seed=self.evaluate.seed)

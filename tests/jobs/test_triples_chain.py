@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 
+from mmkrl.data.dataset import open_dataset
 from mmkrl.evaluate.link_prediction import LINK_PREDICTION
 from mmkrl.evaluate.triple_classification import CLASSIFICATION
 from mmkrl.storage import locate
@@ -57,8 +58,8 @@ def done(new_place):
     return place, ended
 
 
-def report_of(place):
-    dataset = place.dataset("evaluate")
+def report_of(ended):
+    dataset = open_dataset(locate(ended.result["output"]))
     return json.loads(dataset.read_bytes(dataset.file("report.json")))
 
 
@@ -69,8 +70,8 @@ def test_only_what_a_graph_needs_is_run(done):
 
 
 def test_every_model_is_measured_with_every_seed_and_an_interval(done):
-    place, _ = done
-    results = report_of(place)["results"]
+    _, ended = done
+    results = report_of(ended)["results"]
     assert list(results) == ["complex", "translation"]
     for scores in results.values():
         found = scores[LINK_PREDICTION]["metrics"]
@@ -84,8 +85,8 @@ def test_every_model_is_measured_with_every_seed_and_an_interval(done):
 
 
 def test_the_first_model_is_compared_with_the_others(done):
-    place, _ = done
-    ahead = report_of(place)["ahead"]
+    _, ended = done
+    ahead = report_of(ended)["ahead"]
     assert ahead.keys() == {"complex"}
     assert f"{LINK_PREDICTION} MRR" in ahead["complex"]["translation"]
 
@@ -101,3 +102,11 @@ def test_a_model_without_its_pictures_is_told_in_one_line(done):
     ended = place.run("train", "--set", "train.triples={one: {model: ikrl}}")
     assert ended.status == 2
     assert "one would learn from images, and the graph has none: set graph.images" in ended.error
+
+
+def test_shards_of_entities_give_the_same_report(done):
+    place, before = done
+    after = place.run("evaluate", "--set", "evaluate.ranks_by=entities", "--force")
+    assert after.status == 0
+    assert after.result["output"] != before.result["output"]
+    assert report_of(after)["results"] == report_of(before)["results"]
