@@ -76,12 +76,20 @@ class CaptionLearner:
             self.module.image.fit_scale(*self._scale())
 
     def _make(self, words: WordVectors | None) -> DualEncoder:
-        captions = self._captions
-        source: Vocabulary | int | None = self.vocabulary
-        if source is None:
-            assert captions.text_CF is not None
-            source = captions.text_CF.shape[1]
-        return DualEncoder(captions.feature_MD.shape[1], source, self._config, words=words)
+        return DualEncoder(self._features, self._source, self._config, words=words)
+
+    @property
+    def _features(self) -> int:
+        """Length of the images' feature vectors."""
+        return int(self._captions.feature_MD.shape[1])
+
+    @property
+    def _source(self) -> Vocabulary | int:
+        """What the text encoder reads: words of the vocabulary, or vectors of some length."""
+        if self.vocabulary is not None:
+            return self.vocabulary
+        assert self._captions.text_CF is not None
+        return int(self._captions.text_CF.shape[1])
 
     def phases(self) -> list[Phase]:
         """Training, after a warm-up with the sum of all negatives if there is one."""

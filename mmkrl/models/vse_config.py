@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mmkrl.config import Section
 from mmkrl.losses.captions import Mining
+from mmkrl.models.mtls_config import TransferConfig
 from mmkrl.train.learner import OptimizerName
 
 
@@ -74,6 +75,9 @@ class CaptionConfig(Section):
     """Validations of a phase, evenly spread; the best weights are kept."""
     patience: int | None = Field(default=None, ge=1)
     """A phase ends after so many validations without a better one; none never ends it early."""
+
+    transfer: TransferConfig | None = None
+    """Local structures that the modalities teach each other: MTLS; none is the dual encoder."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CaptionConfig:
