@@ -29,7 +29,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "mine": ("ingest", "dedupe"),
     "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
-    "train": ("mine", "extract"),
+    "train": ("mine", "extract"),  # or what the configured models learn from, see inputs_of
     "evaluate": ("mine", "extract", "train"),
 }
 _KEY_HEX = 12
@@ -100,10 +100,18 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
         return (*INPUTS[job], "dedupe")
     if job == "graph":
         return _graph_inputs(config)
-    if config.train.model == "triples" and "mine" in INPUTS[job]:
-        own = ("graph", "extract") if config.train.looks_at_images else ("graph",)
+    if job in ("train", "evaluate"):
+        own = _training_inputs(config)
         return (*own, "train") if job == "evaluate" else own
     return INPUTS[job]
+
+
+def _training_inputs(config: PipelineConfig) -> tuple[str, ...]:
+    if config.train.model == "captions":
+        return ("ingest", "extract")
+    if config.train.model == "triples":
+        return ("graph", "extract") if config.train.looks_at_images else ("graph",)
+    return INPUTS["train"]
 
 
 def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry
 from mmkrl.serving.publish import publish_space
 from mmkrl.tracking import Run as TrackedRun
+from mmkrl.train.caption_run import CaptionData, CaptionRun, train_captions, write_vocabularies
 from mmkrl.train.context import TrainContext
 from mmkrl.train.members import member_name
 from mmkrl.train.run import Run, train
@@ -36,7 +37,8 @@ class Training:
 
 def training(config: PipelineConfig, step: Step) -> Training:
     """The runs of the configured kind of model."""
-    return _triples(config, step) if config.train.model == "triples" else _bcdnn(config, step)
+    kinds = {"bcdnn": _bcdnn, "triples": _triples, "captions": _captions}
+    return kinds[config.train.model](config, step)
 
 
 def triple_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> TripleData:
@@ -44,6 +46,19 @@ def triple_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Triple
     words, cache = config.train.words, local_folder("features")
     features = config.train.features
     return TripleData(inputs["graph"], inputs.get("extract"), features, words, cache)
+
+
+def caption_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> CaptionData:
+    """What models of captions learn from, of a job's inputs."""
+    section, cache = config.train, local_folder("features")
+    return CaptionData(
+        inputs["ingest"],
+        inputs["extract"],
+        section.features,
+        section.words,
+        section.caption_split,
+        cache,
+    )
 
 
 def _bcdnn(config: PipelineConfig, step: Step) -> Training:
@@ -69,3 +84,16 @@ def _triples(config: PipelineConfig, step: Step) -> Training:
         for name, seed in section.members
     ]
     return Training(members, train_triples, lambda _: [])
+
+
+def _captions(config: PipelineConfig, step: Step) -> Training:
+    section, data = config.train, caption_data(config, step.inputs)
+    members = [
+        Member(
+            member_name(name, seed), CaptionRun(section.captions[name], section.loop, data, seed)
+        )
+        for name, seed in section.members
+    ]
+    return Training(
+        members, train_captions, lambda _: write_vocabularies(step.location, data, section.captions)
+    )

@@ -8,9 +8,11 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
+from mmkrl.data.captions import CaptionSplit
 from mmkrl.data.words import GLOVE
 from mmkrl.models.bcdnn import BCDNNConfig
 from mmkrl.models.triple_config import TripleConfig
+from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.train.loop import LoopConfig
 
 _SERVED = ("full", "text_to_image")
@@ -20,13 +22,13 @@ _NAME = re.compile(r"\w+")  # it names folders and runs
 class TrainConfig(Section):
     """Which models to train, on how many workers."""
 
-    model: Literal["bcdnn", "triples"] = "bcdnn"
-    """``bcdnn`` learns from mined relationships, ``triples`` from a knowledge graph; the section
-    of the same name says how."""
+    model: Literal["bcdnn", "triples", "captions"] = "bcdnn"
+    """``bcdnn`` learns from mined relationships, ``triples`` from a knowledge graph, ``captions``
+    from images with captions; the section of the same name says how."""
     variants: tuple[Literal["full", "text_to_image", "text_only", "image_only"], ...] = ("full",)
     """BC-DNN and its ablations; each is trained on its own, the first is the one served."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    """Every variant, or model of triples, is trained once a seed."""
+    """Every variant, or named model, is trained once a seed."""
     features: str | None = None
     """The backbone whose features to learn from; none means the first of ``extract.backbones``."""
     words: str = GLOVE
@@ -47,6 +49,10 @@ class TrainConfig(Section):
     """The network."""
     triples: dict[str, TripleConfig] = Field(default_factory=dict)
     """Models of triples by a name of yours; the first is the one that others are compared with."""
+    captions: dict[str, CaptionConfig] = Field(default_factory=dict)
+    """Models of captions by a name of yours; the first is the one that others are compared with."""
+    caption_split: CaptionSplit = CaptionSplit()
+    """How captioned images are divided whose source does not say."""
 
     @model_validator(mode="after")
     def _divisible(self) -> TrainConfig:
@@ -63,20 +69,29 @@ class TrainConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _models_of_triples_are_named(self) -> TrainConfig:
-        if self.model == "triples" and not self.triples:
-            raise ValueError("train.model = 'triples' needs train.triples: a model by its name")
-        for name in self.triples:
-            if not _NAME.fullmatch(name):
-                raise ValueError(
-                    f"train.triples has a model called {name!r}: letters, digits and _ make a name"
-                )
+    def _models_are_named(self) -> TrainConfig:
+        if self.model in self._named and not self._named[self.model]:
+            raise ValueError(
+                f"train.model = {self.model!r} needs train.{self.model}: a model by its name"
+            )
+        for section, models in self._named.items():
+            for name in models:
+                if not _NAME.fullmatch(name):
+                    raise ValueError(
+                        f"train.{section} has a model called {name!r}: letters, digits and _ make "
+                        "a name"
+                    )
         return self
+
+    @property
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """The names of models, by the sections that have some."""
+        return {"triples": tuple(self.triples), "captions": tuple(self.captions)}
 
     @property
     def members(self) -> list[tuple[str, int]]:
         """Every (variant or name of a model, seed) to train."""
-        names = self.variants if self.model == "bcdnn" else tuple(self.triples)
+        names = self._named.get(self.model, self.variants)
         return [(name, seed) for name in names for seed in self.seeds]
 
     @property

@@ -1,0 +1,146 @@
+"""One training run of a dual encoder: what every worker does, and what is left of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mmkrl.data.captions import Captions, CaptionSplit, load_captions
+from mmkrl.data.dataset import Dataset, write_file
+from mmkrl.data.manifest import FileEntry
+from mmkrl.data.vocabulary import Vocabulary, read_vocabulary
+from mmkrl.data.words import load_words
+from mmkrl.models.caption_learner import CaptionLearner, vocabulary_of
+from mmkrl.models.vse_config import CaptionConfig
+from mmkrl.storage import Location
+from mmkrl.train.context import TrainContext
+from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.members import load_weights, member_name
+
+CAPTIONS = "captions.json"
+"""What was read of the captions and what was not, beside the trained models."""
+
+
+@dataclass(frozen=True)
+class CaptionData:
+    """What dual encoders learn from.
+
+    Attributes:
+        corpus: Output of the job ``ingest``.
+        extracted: Features of its images.
+        features: Whose features; None takes the first of the extracted backbones.
+        words: Pretrained word vectors; see :func:`mmkrl.data.words.load_words`.
+        division: How images are divided whose source does not say.
+        cache: Folder on the worker's disk for mapped features.
+    """
+
+    corpus: Dataset
+    extracted: Dataset
+    features: str | None
+    words: str
+    division: CaptionSplit
+    cache: Path
+
+    def load(self) -> Captions:
+        """Images and captions."""
+        return load_captions(
+            self.corpus,
+            self.extracted,
+            self.cache,
+            backbone=self.features,
+            division=self.division,
+        )
+
+
+@dataclass(frozen=True)
+class CaptionRun:
+    """What to train.
+
+    Attributes:
+        config: The model.
+        loop: The training loop.
+        data: Images and captions.
+        seed: Decides initial weights, the order of captions and dropout.
+    """
+
+    config: CaptionConfig
+    loop: LoopConfig
+    data: CaptionData
+    seed: int
+
+    def learner(self, captions: Captions, vocabulary: Vocabulary | None = None) -> CaptionLearner:
+        """The model before training, with its data.
+
+        Args:
+            captions: The data, loaded.
+            vocabulary: That of an earlier run; by default the training captions' own.
+        """
+        words = load_words(self.data.words) if self.config.pretrained else None
+        torch.manual_seed(self.seed)
+        return CaptionLearner(
+            captions, self.config, vocabulary=vocabulary, words=words, seed=self.seed
+        )
+
+    def trained(self, captions: Captions, trained: Dataset, name: str) -> CaptionLearner:
+        """The model after training.
+
+        Args:
+            captions: The data, loaded.
+            trained: Output of the job ``train``.
+            name: What the model is called there.
+
+        Raises:
+            UserError: it is not there, or has another vocabulary.
+        """
+        vocabulary = None
+        if self.config.reads_words:
+            entry = trained.file(vocabulary_path(name))
+            place = str(trained.location / entry.path)
+            vocabulary = read_vocabulary(trained.read_bytes(entry), place)
+        learner = self.learner(captions, vocabulary)
+        learner.module.load_state_dict(load_weights(trained.location, member_name(name, self.seed)))
+        learner.module.eval()
+        return learner
+
+
+def vocabulary_path(name: str) -> str:
+    """Where the vocabulary of a model, which its seeds share, lies in the dataset."""
+    return f"models/{name}/vocabulary.json"
+
+
+def write_vocabularies(
+    location: Location, data: CaptionData, configs: Mapping[str, CaptionConfig]
+) -> list[FileEntry]:
+    """Write what goes with trained models: their vocabularies, and what was not read of the data.
+
+    Args:
+        location: The dataset's folder.
+        data: What the models learned from.
+        configs: Models by name.
+
+    Returns:
+        The files written: a vocabulary a model, and captions.json.
+    """
+    captions = data.load()
+    files, read = [], {}
+    for name, config in configs.items():
+        if config.reads_words:
+            vocabulary = vocabulary_of(captions, config)
+            encoded = vocabulary.encode(captions.texts)
+            files.append(write_file(location, vocabulary_path(name), vocabulary.to_json()))
+            read[name] = {
+                "words": len(vocabulary.words),
+                "unknown_words": encoded.unknown,
+                "truncated_captions": encoded.truncated,
+            }
+    text = json.dumps({"statistics": dict(captions.statistics), "models": read}, indent=1)
+    return [*files, write_file(location, CAPTIONS, text.encode())]
+
+
+def train_captions(run: CaptionRun, context: TrainContext) -> None:
+    """Train, or go on from the context's last checkpoint."""
+    fit(run.learner(run.data.load()), run.loop, context, seed=run.seed)

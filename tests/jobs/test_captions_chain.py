@@ -1,0 +1,108 @@
+"""Real photos and their captions from a file to a report, some of them made unusable."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+
+PHOTOS = {"train": 200, "dev": 40, "test": 40, "none": 3}
+SMALL = {"dimension": 64, "word_dimension": 32, "learning_rate": 0.003, "batch_size": 64}
+MODELS = {
+    "reads": SMALL | {"text": "gru", "mining": "max", "warm_epochs": 2, "epochs": 4},
+    "counts": SMALL | {"text": "mean", "epochs": 6, "image": "mlp", "hidden": 64},
+}
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """A few hundred rows of Flickr8k; some with captions that cannot be used, one twice."""
+    root = os.environ.get("MMKRL_DATA")
+    if root is None:
+        pytest.skip("MMKRL_DATA is not set: no Flickr8k here")
+    table = pq.read_table(sorted(Path(root, "flickr8k").glob("*.parquet"))[0])
+    rows = []
+    for split, count in PHOTOS.items():
+        rows += table.filter(pa.compute.equal(table["split"], split))[:count].to_pylist()
+    rows[0]["captions"] = []
+    rows[1]["captions"][2] = ""
+    rows[2]["captions"][0] = "dog " * 10_000
+    (tested,) = [row for row in rows if row["split"] == "test"][:1]
+    rows.append(tested | {"split": "train", "image": "another name.jpg"})
+    return pa.Table.from_pylist(rows, table.schema)
+
+
+@pytest.fixture(scope="module")
+def done(new_place, photos):
+    """A place in which the whole chain has run, and what it said."""
+    place = new_place("captions")
+    pq.write_table(photos, place.folder / "photos.parquet")
+    config = yaml.safe_load((place.folder / "config.yaml").read_text())
+    columns = {"image": "jpeg", "uri": "image", "caption": "captions"}
+    source = {"path": str(place.folder / "photos.parquet"), "format": "parquet", "columns": columns}
+    config["ingest"] = {"sources": [source]}
+    config["train"] = {"model": "captions", "seeds": [0, 1], "captions": MODELS}
+    (place.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    ended = place.run("pipeline")
+    assert ended.status == 0, ended.stderr[-6000:]
+    return place, ended
+
+
+def read(place, job, path):
+    dataset = place.dataset(job)
+    return json.loads(dataset.read_bytes(dataset.file(path)))
+
+
+def test_only_what_captions_need_is_run(done):
+    _, ended = done
+    assert list(ended.steps()) == ["ingest", "extract", "train", "evaluate"]
+
+
+def test_both_directions_are_measured_with_every_seed_and_an_interval(done):
+    place, _ = done
+    report = read(place, "evaluate", "report.json")
+    assert list(report["results"]) == ["reads", "counts"]
+    for scores in report["results"].values():
+        for task, queries in ((IMAGE_TEXT, 40), (TEXT_IMAGE, 200)):
+            assert scores[task]["n_queries"] == queries
+            found = scores[task]["metrics"]["R@1"]
+            assert len(found["seed_values"]) == 2
+            assert 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
+    chance = 10 / 40
+    found = report["results"]["counts"][TEXT_IMAGE]["metrics"]["R@10"]["mean"]
+    assert found > 1.5 * chance  # 200 photos teach something
+    assert f"{TEXT_IMAGE} R@1" in report["ahead"]["reads"]["counts"]
+
+
+def test_what_cannot_be_used_is_counted(done):
+    place, _ = done
+    kept = read(place, "train", "captions.json")
+    assert kept["statistics"] == {
+        "images": 279,
+        "captions": 279 * 5 - 1,
+        "images_of_no_split": 3,
+        "images_without_features": 0,
+        "copies_of_held_out_images": 1,
+        "copies_in_one_split": 0,
+        "empty_captions": 1,
+        "images_without_captions": 1,
+    }
+    assert kept["models"]["reads"]["truncated_captions"] == 1
+    words = read(place, "train", "models/reads/vocabulary.json")["words"]
+    assert kept["models"]["reads"]["words"] == len(words) > 300
+
+
+def test_models_without_a_name_are_told_in_one_line(done):
+    place, _ = done
+    ended = place.run("train", "--set", "train.captions={}")
+    assert ended.status == 2
+    assert "train.model = 'captions' needs train.captions: a model by its name" in ended.error

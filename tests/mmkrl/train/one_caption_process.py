@@ -1,0 +1,58 @@
+"""Trains dual encoders as one of several processes: ``PROGRAM RANK WORLD FOLDER``.
+
+Reads FOLDER/cases.json, writes losses, gradients and weights of every rank to FOLDER.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from mmkrl.models.caption_learner import CaptionLearner
+from mmkrl.models.vse_config import CaptionConfig
+from mmkrl.train.context import LocalContext, distributed, mean_over_processes
+from mmkrl.train.loop import LoopConfig, fit, shard
+from tests.support.captions import things
+
+
+def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
+    """Losses and gradients of the first batch, then a training; unlike starts must not matter."""
+    torch.manual_seed(rank)
+    learner = CaptionLearner(things(), CaptionConfig(**config), seed=3)
+    context = LocalContext(folder)
+    first = _gradients(learner, context)
+    state, best = fit(learner, LoopConfig(**loop), context, seed=3)
+    return first | {
+        "measurements": [(m.step, m.name, m.value) for m in context.measurements],
+        "weights": learner.module.state_dict(),
+        "best": best,
+        "history": state.history,
+    }
+
+
+def _gradients(learner: CaptionLearner, context: LocalContext) -> dict:
+    module = distributed(learner.module.train())
+    losses = module("", shard(learner.batch(learner.phases()[-1], 0, 5), context))
+    losses["ranking"].backward()
+    gradients = {name: p.grad.clone() for name, p in learner.module.named_parameters()}
+    learner.module.zero_grad(set_to_none=True)
+    loss = mean_over_processes(losses["ranking"].detach().clone())
+    return {"loss": float(loss), "gradients": gradients}
+
+
+def main(rank: int, world_size: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    given = json.loads((folder / "cases.json").read_text())
+    store = dist.FileStore(str(folder / "store"), world_size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
+    for name, config in given["cases"].items():
+        result = run(folder / name, config, given["loop"], rank)
+        torch.save(result, folder / f"{name}-{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
