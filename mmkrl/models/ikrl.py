@@ -32,6 +32,7 @@ from mmkrl.train.learner import Batch, Bound
 
 STRUCTURE, IMAGE = "s", "i"
 _TINY = 1e-12
+_ROWS = 4096  # images whose features are read at once
 
 
 class IKRL(TripleModel):
@@ -45,6 +46,7 @@ class IKRL(TripleModel):
     """
 
     metric: Metric = "l1"
+    mean: Tensor
 
     def __init__(
         self, entities: int, relations: int, config: TripleConfig, images: EntityImages
@@ -53,6 +55,9 @@ class IKRL(TripleModel):
         self.structure = TransE(entities, relations, _of_structure(config))
         self.images = images
         features = images.feature_MD.shape[1]
+        self.register_buffer("mean", torch.zeros(features), persistent=False)
+        if config.ikrl.centred:
+            self.mean = self._mean_of_images()
         self.projection = nn.Linear(features, config.dimension, bias=False)
         deviation = features**-0.5
         nn.init.trunc_normal_(
@@ -100,10 +105,19 @@ class IKRL(TripleModel):
         return torch.from_numpy(self.images.feature_MD[self.images.row_I[image_I]]).float()
 
     def project(self, feature_IF: Tensor) -> Tensor:
-        """M f of the features scaled to unit length, shape (I, D)."""
-        length_I1 = feature_IF.norm(dim=1, keepdim=True).clamp(min=_TINY)
-        projected_ID: Tensor = self.projection(feature_IF) / length_I1
+        """M f of the features scaled to unit length, less their mean if wanted, shape (I, D)."""
+        projected_ID: Tensor = self.projection(feature_IF) / _lengths(feature_IF)
+        if self.config.ikrl.centred:
+            projected_ID = projected_ID - self.projection(self.mean)
         return projected_ID
+
+    def _mean_of_images(self) -> Tensor:
+        """The mean of the unit features of all entities' images, shape (F,)."""
+        total_F, images = torch.zeros_like(self.mean), len(self.images.row_I)
+        for start in range(0, images, _ROWS):
+            feature_IF = self.features(np.arange(start, min(start + _ROWS, images)))
+            total_F += (feature_IF / _lengths(feature_IF)).sum(dim=0)
+        return total_F / max(images, 1)
 
     def _weights(self, projected_ID: Tensor, owner_I: Tensor, structure_GD: Tensor) -> Tensor:
         """How much each image counts for its entity, shape (I,); they sum to 1 for each."""
@@ -199,6 +213,10 @@ def weighted_query(
     return torch.cat(
         [weight * (part[energy[1]] + translation_NK) for energy, weight in energies.items()], dim=1
     )
+
+
+def _lengths(feature_IF: Tensor) -> Tensor:
+    return feature_IF.norm(dim=1, keepdim=True).clamp(min=_TINY)
 
 
 def _parts(row_NK: Tensor) -> dict[str, Tensor]:

@@ -32,6 +32,9 @@ class IKRLConfig(Section):
     ``max``, the image with the highest attention alone; ``avg``, their mean."""
     attention_gradient: bool = False
     """Whether gradients pass through the weights of ``att`` (the published code has none)."""
+    centred: bool = False
+    """Whether the mean of all images' unit features is taken off each before it is projected
+    (ours): what all pictures have in common tells no entity from another."""
     energies: tuple[Energy, ...] = ENERGIES
     """Which energies count, by head and tail: s structure, i image. The mixed ones, si and is, come
     together, so that one table of candidates serves heads and tails."""

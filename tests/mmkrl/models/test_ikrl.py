@@ -20,9 +20,18 @@ def product(left, right):
     return sum(a * b for a, b in zip(left, right, strict=True))
 
 
+def unit(feature):
+    norm = math.sqrt(product(feature, feature))
+    return [float(x) / norm for x in feature]
+
+
 def image_vectors_loop(model, images):
     """e_I of every entity, by its definition."""
     structure, matrix = (model.structure.entity.weight.tolist(), model.projection.weight.tolist())
+    every = [unit(images.feature_MD[row].astype(float)) for row in images.row_I]
+    mean = [sum(column) / len(every) for column in zip(*every, strict=True)]
+    if not model.config.ikrl.centred:
+        mean = [0.0] * len(mean)
     vectors = []
     for entity, own in enumerate(structure):
         rows = images.row_I[images.start_E1[entity] : images.start_E1[entity + 1]]
@@ -31,9 +40,9 @@ def image_vectors_loop(model, images):
             continue
         projected = []
         for row in rows:
-            feature = [float(x) for x in images.feature_MD[row]]
-            norm = math.sqrt(product(feature, feature))
-            projected.append([product(line, [x / norm for x in feature]) for line in matrix])
+            pairs = zip(unit(images.feature_MD[row].astype(float)), mean, strict=True)
+            feature = [x - average for x, average in pairs]
+            projected.append([product(line, feature) for line in matrix])
         attention = [math.exp(product(p, own)) for p in projected]
         if model.config.ikrl.aggregation == "max":
             vectors.append(projected[attention.index(max(attention))])
@@ -47,8 +56,9 @@ def image_vectors_loop(model, images):
 
 
 @AGGREGATIONS
-def test_image_vectors_against_a_plain_loop(make, images, aggregation):
-    model = make("ikrl", ikrl={"aggregation": aggregation})
+@pytest.mark.parametrize("centred", [False, True])
+def test_image_vectors_against_a_plain_loop(make, images, aggregation, centred):
+    model = make("ikrl", ikrl={"aggregation": aggregation, "centred": centred})
     row_EK = model.every_row()
     assert np.allclose(row_EK[:, 6:], image_vectors_loop(model, images), atol=1e-5)
     assert torch.equal(row_EK[:, :6], model.structure.entity.weight)
