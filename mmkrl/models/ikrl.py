@@ -216,7 +216,8 @@ def weighted_query(
 
 
 def _lengths(feature_IF: Tensor) -> Tensor:
-    return feature_IF.norm(dim=1, keepdim=True).clamp(min=_TINY)
+    length_I1: Tensor = feature_IF.norm(dim=1, keepdim=True).clamp(min=_TINY)
+    return length_I1
 
 
 def _parts(row_NK: Tensor) -> dict[str, Tensor]:
