@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from mmkrl.data.vocabulary import PADDING, UNKNOWN, Vocabulary
 from mmkrl.data.words import WordVectors
+from mmkrl.models.gru import last_states
 from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.train.noise import Noise
 
@@ -105,6 +106,8 @@ class GRUEncoder(nn.Module):
         packed = pack_padded_sequence(
             word_BLW, length_B.cpu(), batch_first=True, enforce_sorted=False
         )
+        if word_BLW.is_cpu and not self.gru.bidirectional:
+            return last_states(self.gru, packed)
         _, last_SBD = self.gru(packed)
         return cast(Tensor, last_SBD).mean(dim=0)
 
