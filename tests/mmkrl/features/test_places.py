@@ -10,7 +10,11 @@ from mmkrl.features.config import ExtractConfig
 from mmkrl.features.engines import available
 from mmkrl.features.extractor import Extractor
 
-LENGTHS = {"efficientnet_lite0": 1280 + (112 + 192) * 16, "resnet50": 2048 + 1024 * 16}
+LENGTHS = {
+    "efficientnet_lite0": 1280 + (112 + 192) * 16,
+    "efficientnet_lite2": 1280 + (120 + 208) * 16,
+    "resnet50": 2048 + 1024 * 16,
+}
 
 
 class Layer(torch.nn.Module):
@@ -67,5 +71,7 @@ def test_a_mirrored_picture_has_mirrored_fields_in_the_main(make_extractor, pixe
 @pytest.mark.parametrize("name", ["alexnet", "vgg19"])
 def test_networks_without_such_a_layer_are_refused(name):
     config = ExtractConfig(backbones=(name,), weights={name: "random"}, places=True, image_size=64)
-    with pytest.raises(UserError, match="these have: efficientnet_lite0, resnet50"):
+    with pytest.raises(
+        UserError, match="these have: efficientnet_lite0, efficientnet_lite2, resnet50"
+    ):
         Extractor(config, {name: "torch"})
