@@ -46,7 +46,9 @@ def wikipedia_captions(path: Path, *, validation: float = 0.15, seed: int = 0) -
     split_N = np.array(table["split"].to_pylist(), np.str_)
     stray = set(split_N) - {TRAIN, TEST}
     if stray or not len(split_N):
-        raise UserError(f"{path}: splits {sorted(stray)}: expected {TRAIN} and {TEST} alone")
+        raise UserError(
+            f"{path}: splits {sorted(map(str, stray))}: expected {TRAIN} and {TEST} alone"
+        )
     (train_N,) = np.nonzero(split_N == TRAIN)
     split_N = split_N.astype("<U10")
     drawn = np.random.default_rng(seed).permutation(train_N)
