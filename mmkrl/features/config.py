@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.pictures import Fit
@@ -29,6 +29,9 @@ class ExtractConfig(Section):
     places: bool = False
     """Beside a network's vector, the means of inner layers over the fields of a 4 x 4 grid: what
     is where, in vectors five times as long or more (not of alexnet and vgg19)."""
+    crops: Literal[1, 2, 10] = 1
+    """Parts of a picture whose vectors are averaged: 1, the whole; 2, and its mirror image; 10, the
+    corners and the centre (7/8 of the side) with their mirror images. Cost grows with it."""
     duplicates: Literal["all", "one"] = "all"
     """``one`` leaves out images for which ``jobs.dedupe`` kept another one; they become dead
     letters with the reason ``duplicate``."""
@@ -66,6 +69,15 @@ class ExtractConfig(Section):
         if len(set(names)) != len(names):
             raise ValueError(f"extract.backbones names one twice: {', '.join(names)}")
         return names
+
+    @model_validator(mode="after")
+    def _crops_have_no_places(self) -> ExtractConfig:
+        if self.places and self.crops > 1:
+            raise ValueError(
+                f"extract.crops = {self.crops} and places: the crops' places differ, so their mean "
+                "says nothing; choose one"
+            )
+        return self
 
     def only(self, backbone: str | None) -> ExtractConfig:
         """The same with one backbone; None takes the first."""

@@ -24,6 +24,7 @@ from mmkrl.data.pictures import Pixels
 from mmkrl.errors import UserError
 from mmkrl.features.backbones import BACKBONES, Backbone, WithPlaces
 from mmkrl.features.config import BackboneName, EngineName, ExtractConfig
+from mmkrl.features.crops import WithMirror, WithTenCrops
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 Forward: TypeAlias = Callable[[Pixels], Vectors]
@@ -44,18 +45,20 @@ class Source:
         weights: Where its weights are; see ``extract.weights``.
         size: Side of the pictures in pixels.
         places: Whether the vectors tell places too; see ``extract.places``.
+        crops: Parts of a picture whose vectors are averaged; see ``extract.crops``.
     """
 
     backbone: Backbone
     weights: str | None
     size: int
     places: bool
+    crops: int
 
     @classmethod
     def configured(cls, config: ExtractConfig, name: BackboneName) -> Source:
         """One of the configured backbones."""
         weights = config.weights.get(name)
-        return cls(BACKBONES[name], weights, config.image_size, config.places)
+        return cls(BACKBONES[name], weights, config.image_size, config.places, config.crops)
 
     @property
     def length(self) -> int:
@@ -75,6 +78,10 @@ class FromPixels(nn.Module):
         self.network = backbone.build(source.weights)
         if source.places:
             self.network = WithPlaces(self.network, list(backbone.places), source.size)
+        if source.crops == 2:
+            self.network = WithMirror(self.network)
+        elif source.crops == 10:
+            self.network = WithTenCrops(self.network, source.size)
         deviation_C11 = 255 * torch.tensor(backbone.deviation).view(3, 1, 1)
         mean_C11 = 255 * torch.tensor(backbone.mean).view(3, 1, 1)
         self.register_buffer("scale_C11", 1 / deviation_C11)
