@@ -30,14 +30,14 @@ def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()
         pieces = plan_pieces(step.inputs["ingest"], section.unit_rows)
         if retry:
             pieces = prepare_retry(step.location, finished(config, "extract"), pieces, retry)
-        since = time.time()
+        since, planned = time.time(), workers(section)  # a lost node must not shrink what was there
         units, choices = extract(step.location, pieces, section, step.inputs.get("dedupe"))
         notes = {
             "random_weights": RANDOM in section.weights.values(),
             "engines": {name: asdict(choice) for name, choice in choices.items()},
             "retried": sorted(retry),
         }
-        metrics = extraction_metrics(step.location, units, since, workers(section))
+        metrics = extraction_metrics(step.location, units, since, planned)
         return Work(units, [], notes, metrics)
 
     return recorded(config, "extract", work, force=force or bool(retry))

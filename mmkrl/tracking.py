@@ -21,6 +21,7 @@ from mmkrl.train.learner import Measurement
 
 logger = logging.getLogger(__name__)
 
+_SQLITE = "sqlite:///"
 _TAG = "mmkrl."  # starts the names of the tags that identify a run
 _METRICS_PER_REQUEST = 1000
 _PARAM_LIMIT = 6000  # characters MLflow keeps of one parameter
@@ -149,8 +150,29 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def _experiment(config: TrackingConfig) -> str:
     import mlflow
 
+    _make_sqlite(config.uri)
     mlflow.set_tracking_uri(config.uri)
     return str(mlflow.set_experiment(config.experiment).experiment_id)
+
+
+def _make_sqlite(uri: str) -> None:
+    """Make the tables of a local store that is not there yet, beside its place and then move them.
+
+    MLflow makes them in many steps; a process killed between two would leave a file that no later
+    one can use.
+    """
+    from mlflow import MlflowClient
+
+    name = uri.removeprefix(_SQLITE)
+    path = Path(name)
+    if name == uri or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        made = Path(folder) / path.name
+        MlflowClient(f"{_SQLITE}{made}").search_experiments(max_results=1)
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            path.hardlink_to(made)
 
 
 def _find(experiment: str, tags: Mapping[str, str]) -> str | None:

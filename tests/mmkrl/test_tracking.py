@@ -1,6 +1,11 @@
 """Runs are found again by what they are, and nothing is recorded twice."""
 
 import math
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -161,6 +166,35 @@ def test_files_are_kept_with_the_run(config, identity, tmp_path):
         tracked.text("a page", "report/index.html")
     names = [item.path for item in mlflow.MlflowClient().list_artifacts(tracked.id)]
     assert sorted(names) == ["loss.png", "notes.txt", "report"]
+
+
+_FIRST_RUN = """
+import os, sys
+import mlflow.store.db.utils as tables
+from mmkrl.tracking import TrackingConfig, run
+if sys.argv[2] == "killed":
+    tables._upgrade_db = lambda engine: os._exit(9)  # some tables are made, the others are not
+config = TrackingConfig(uri=f"sqlite:///{sys.argv[1]}/store.db", experiment="tests")
+with run(config, "ingest", identity={"key": "one"}, params={}) as tracked:
+    print(tracked.id)
+"""
+
+
+def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
+    codes = [
+        subprocess.run(
+            [sys.executable, "-c", _FIRST_RUN, str(tmp_path), how],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            check=False,
+        ).returncode
+        for how in ("killed", "whole", "whole")
+    ]
+    assert codes == [9, 0, 0]
+    with sqlite3.connect(tmp_path / "store.db") as store:
+        assert store.execute("select name from runs").fetchall() == [("ingest",)]
+        (place,) = store.execute("select artifact_location from experiments where name = 'tests'")
+    assert ".store" not in place[0]
 
 
 def test_nested_values_get_dotted_names():
