@@ -17,7 +17,7 @@ _CASE = "GRU 1,024, words 300, embedding 1,024, batch 128, features 4,096"
 
 def main(quick: bool) -> None:
     """Measure the systems in turn, over and over; then all of them for a few epochs."""
-    repeats, steps = (1, 12) if quick else (5, 30)
+    repeats, steps = (1, 20) if quick else (3, 100)
     systems = ("ours", "ours_float32", "tidy", "bare", "products")
     runs = [{name: measure(name, steps)["rate"] for name in systems} for _ in range(repeats)]
     rate = {name: statistics.median(run[name] for run in runs) for name in systems}
