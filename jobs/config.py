@@ -11,6 +11,7 @@ from mmkrl.data.ingest import IngestConfig
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.features.config import ExtractConfig
 from mmkrl.mining.grouping import DedupeConfig
+from mmkrl.mining.parsing import ParseConfig
 from mmkrl.mining.relationships import MineConfig
 from mmkrl.tracking import TrackingConfig
 from mmkrl.train.config import TrainConfig
@@ -40,6 +41,8 @@ class PipelineConfig(Section):
     """Reading a crawl into a corpus; without sources there is none."""
     dedupe: DedupeConfig = DedupeConfig()
     """Finding images that show the same picture."""
+    parse: ParseConfig = ParseConfig()
+    """What the texts of the corpus state; only ``mine.miner: captions`` needs it."""
     mine: MineConfig = MineConfig()
     """Finding relationships in the corpus."""
     graph: GraphConfig | None = None

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import rich
 
-from jobs import dedupe, evaluate, extract, graph, ingest, mine, query, train
+from jobs import dedupe, evaluate, extract, graph, ingest, mine, parse, query, train
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.steps import finished, needed
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 _JOBS = {
     "ingest": ingest.run,
     "dedupe": dedupe.run,
+    "parse": parse.run,
     "mine": mine.run,
     "graph": graph.run,
     "extract": extract.run,

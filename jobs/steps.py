@@ -21,12 +21,14 @@ from mmkrl.data.graphs import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
 from mmkrl.data.readers import listing
 from mmkrl.errors import UsageError, UserError
+from mmkrl.mining.relationships import CAPTIONS
 from mmkrl.storage import Location, locate
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "dedupe": ("ingest",),
-    "mine": ("ingest", "dedupe"),
+    "parse": ("ingest",),
+    "mine": ("ingest", "dedupe"),  # and what its miner reads, see inputs_of
     "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
     "train": ("mine", "extract"),  # or what the configured models learn from, see inputs_of
@@ -98,6 +100,8 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
     """
     if job == "extract" and config.extract.duplicates == "one":
         return (*INPUTS[job], "dedupe")
+    if job == "mine" and config.mine.miner == CAPTIONS:
+        return (*INPUTS[job], "parse", "extract")
     if job == "graph":
         return _graph_inputs(config)
     if job in ("train", "evaluate"):

@@ -94,6 +94,51 @@ CANDIDATES = _schema(
         "hash": pa.binary(32),  # perceptual hash of the picture
     },
 )
+STATEMENTS = _schema(
+    "statements",
+    1,
+    {
+        "image_id": _TEXT,
+        "source": _TEXT,
+        "uri": _TEXT,
+        "license": _TEXT,
+        "subject": _TEXT,
+        "predicate": _TEXT,
+        "object": _TEXT,
+        "sentence": _TEXT,  # the evidence: what states it
+    },
+)
+EVIDENCE = _schema(
+    "evidence",
+    1,
+    {
+        "relationship_id": _TEXT,
+        "subject": _TEXT,
+        "predicate": _TEXT,
+        "object": _TEXT,
+        "image_id": _TEXT,
+        "source": _TEXT,
+        "uri": _TEXT,
+        "license": _TEXT,
+        "sentence": _TEXT,  # the first of those that state it of this image
+        "sentences": _INT,  # how many do
+        "score": _FLOAT,  # deviations above an image that has nothing to do with it
+        "reason": _TEXT,  # why the image does not show the relationship; empty if it does
+    },
+)
+DROPPED = _schema(
+    "dropped",
+    1,
+    {
+        "subject": _TEXT,
+        "predicate": _TEXT,
+        "object": _TEXT,
+        "reason": _TEXT,
+        "images": _INT,
+        "sentences": _INT,
+        "sources": _INT,
+    },
+)
 RELATIONSHIPS = _schema(
     "relationships",
     1,
@@ -204,6 +249,9 @@ _BY_NAME = {
         TEXTS,
         TARGETS,
         CANDIDATES,
+        STATEMENTS,
+        EVIDENCE,
+        DROPPED,
         RELATIONSHIPS,
         INSTANCES,
         ENTITIES,

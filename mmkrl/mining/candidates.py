@@ -92,7 +92,7 @@ def mine_part(
     """
     images = part.corpus.files("images")[part.number]
     rows = part.corpus.read(images, _COLUMNS)
-    texts = _texts_of_part(part.corpus, images)
+    texts = texts_of_part(part.corpus, images)
     hashes = Hashes.of_part(part.deduped, part.number)
     replaced = superseded(part.deduped).among(rows) if kept_only else np.zeros(len(rows), bool)
     candidates, dead = [], []
@@ -118,7 +118,7 @@ def mine_part(
     )
 
 
-def _texts_of_part(corpus: Dataset, images: FileEntry) -> Mapping[str, dict[str, list[str]]]:
+def texts_of_part(corpus: Dataset, images: FileEntry) -> Mapping[str, dict[str, list[str]]]:
     """Texts by uri and kind."""
     name = images.path.rsplit("/", 1)[-1]
     texts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
