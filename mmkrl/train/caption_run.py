@@ -15,6 +15,7 @@ from mmkrl.data.manifest import FileEntry
 from mmkrl.data.vocabulary import Vocabulary, read_vocabulary
 from mmkrl.data.words import load_words
 from mmkrl.models.caption_learner import CaptionLearner, vocabulary_of
+from mmkrl.models.mtls_learner import caption_learner
 from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.storage import Location
 from mmkrl.train.context import TrainContext
@@ -81,7 +82,7 @@ class CaptionRun:
         """
         words = load_words(self.data.words) if self.config.pretrained else None
         torch.manual_seed(self.seed)
-        return CaptionLearner(
+        return caption_learner(
             captions, self.config, vocabulary=vocabulary, words=words, seed=self.seed
         )
 

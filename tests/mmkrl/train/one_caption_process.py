@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 from mmkrl.models.caption_learner import CaptionLearner
+from mmkrl.models.mtls_learner import caption_learner
 from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.train.context import LocalContext, distributed, mean_over_processes
 from mmkrl.train.loop import LoopConfig, fit, shard
@@ -20,7 +21,7 @@ from tests.support.captions import things
 def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
     """Losses and gradients of the first batch, then a training; unlike starts must not matter."""
     torch.manual_seed(rank)
-    learner = CaptionLearner(things(), CaptionConfig(**config), seed=3)
+    learner = caption_learner(things(), CaptionConfig(**config), seed=3)
     context = LocalContext(folder)
     first = _gradients(learner, context)
     state, best = fit(learner, LoopConfig(**loop), context, seed=3)
@@ -35,10 +36,11 @@ def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
 def _gradients(learner: CaptionLearner, context: LocalContext) -> dict:
     module = distributed(learner.module.train())
     losses = module("", shard(learner.batch(learner.phases()[-1], 0, 5), context))
-    losses["ranking"].backward()
+    total = torch.stack(list(losses.values())).sum()
+    total.backward()
     gradients = {name: p.grad.clone() for name, p in learner.module.named_parameters()}
     learner.module.zero_grad(set_to_none=True)
-    loss = mean_over_processes(losses["ranking"].detach().clone())
+    loss = mean_over_processes(total.detach().clone())
     return {"loss": float(loss), "gradients": gradients}
 
 
