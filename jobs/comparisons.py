@@ -16,8 +16,9 @@ from mmkrl.index.comparison import Comparison
 from mmkrl.index.methods import ZeroShotComparison
 from mmkrl.index.triple_methods import TripleComparison
 from mmkrl.viz.showcase import showcase
+from mmkrl.viz.swaps import swaps_page
 
-GALLERY = "gallery.html"
+GALLERY, ARITHMETIC = "gallery.html", "arithmetic.html"
 _RANKERS: dict[str, Ranker] = {"triples": ranks_by_triples, "entities": ranks_by_entities}
 
 
@@ -47,6 +48,10 @@ def comparison(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Compari
 
 def pages(config: PipelineConfig, compared: Comparison) -> dict[str, str]:
     """Pages with pictures beside the report, by file name."""
+    if isinstance(compared, CaptionComparison):
+        answered, ids = compared.swapped(*config.train.members[0])
+        corpus = finished(config, "ingest")
+        return {ARITHMETIC: swaps_page(answered, ids, corpus)} if answered else {}
     if not isinstance(compared, ZeroShotComparison):
         return {}
     knowledge = compared.knowledge()

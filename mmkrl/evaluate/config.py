@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat
 
 from mmkrl.config import OPERATIONAL, Section
+from mmkrl.evaluate.arithmetic import Swap
 
 
 class EvaluateConfig(Section):
@@ -28,3 +29,6 @@ class EvaluateConfig(Section):
     worker can hold twice). The ranks are the same."""
     gallery_queries: int = Field(default=12, ge=0)
     """Held-out relationships shown with their best images in the gallery."""
+    swaps: tuple[Swap, ...] = ()
+    """Vector arithmetic to try on captioned images: words to ``remove`` and to ``add``, each with
+    its other forms."""

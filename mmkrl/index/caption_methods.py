@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
+from mmkrl.data.captions import Captions
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits import TEST
+from mmkrl.evaluate.arithmetic import Answered, answers, arithmetic_tasks
 from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE, caption_tasks
+from mmkrl.evaluate.class_retrieval import class_tasks
+from mmkrl.evaluate.clustering import clustering_tasks
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
+from mmkrl.models.caption_learner import CaptionLearner
+from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.train.caption_run import CaptionData, CaptionRun
 from mmkrl.train.config import TrainConfig
 from mmkrl.train.loop import LoopConfig
@@ -56,7 +64,37 @@ class CaptionComparison:
         return self.train.members[0][0]
 
     def measure(self, name: str, seed: str) -> dict[str, TaskValues]:
-        """Retrieval both ways by one model."""
-        run = CaptionRun(self.train.captions[name], LoopConfig(), self.data, int(seed))
+        """Retrieval both ways by one model; what classes and arithmetic tell, if there are any."""
+        learner, captions = self._trained(name, int(seed))
+        space, knows_words = learner.space(TEST), _knows_words(self.train.captions[name])
+        tasks = caption_tasks(space)
+        image_N = captions.images(TEST)
+        label_L, class_N = np.unique(captions.label_I[image_N], return_inverse=True)
+        if len(label_L) > 1 and "" not in label_L:
+            tasks |= clustering_tasks(space, class_N)
+            if knows_words:
+                raw_NF, word_LD = captions.features(image_N), learner.vectors_of(label_L.tolist())
+                tasks |= class_tasks(space.image_ID, class_N, word_CD=word_LD.cpu(), raw_NF=raw_NF)
+        if self.evaluate.swaps and knows_words:
+            texts = [captions.texts[c] for c in captions.captions(TEST)]
+            tasks |= arithmetic_tasks(space, texts, self.evaluate.swaps, learner.vectors_of)
+        return tasks
+
+    def swapped(self, name: str, seed: int) -> tuple[list[Answered], list[str]]:
+        """What one model finds by arithmetic, if it can be asked; ids of the images by position."""
+        if not (self.evaluate.swaps and _knows_words(self.train.captions[name])):
+            return [], []
+        learner, captions = self._trained(name, seed)
+        texts = [captions.texts[c] for c in captions.captions(TEST)]
+        found = answers(learner.space(TEST), texts, self.evaluate.swaps, learner.vectors_of)
+        return list(found), [captions.ids[i] for i in captions.images(TEST)]
+
+    def _trained(self, name: str, seed: int) -> tuple[CaptionLearner, Captions]:
         captions = self.data.load()
-        return caption_tasks(run.trained(captions, self.trained, name).space(TEST))
+        run = CaptionRun(self.train.captions[name], LoopConfig(), self.data, seed)
+        return run.trained(captions, self.trained, name), captions
+
+
+def _knows_words(config: CaptionConfig) -> bool:
+    """Whether single words have vectors that can be added and subtracted."""
+    return config.reads_words and config.measure == "cosine"

@@ -21,6 +21,11 @@ MODELS = {
     "reads": SMALL | {"text": "gru", "mining": "max", "warm_epochs": 2, "epochs": 4},
     "counts": SMALL | {"text": "mean", "epochs": 6, "image": "mlp", "hidden": 64},
 }
+TRANSFER = {"rounds": 1, "warm_epochs": 4, "raw_dimension": 16}
+SWAPS = [
+    {"remove": ["man", "men"], "add": ["woman", "women"]},
+    {"remove": ["zebra"], "add": ["dog"]},
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +55,9 @@ def done(new_place, photos):
     columns = {"image": "jpeg", "uri": "image", "caption": "captions"}
     source = {"path": str(place.folder / "photos.parquet"), "format": "parquet", "columns": columns}
     config["ingest"] = {"sources": [source]}
-    config["train"] = {"model": "captions", "seeds": [0, 1], "captions": MODELS}
+    models = MODELS | {"counts": MODELS["counts"] | {"transfer": TRANSFER}}
+    config["train"] = {"model": "captions", "seeds": [0, 1], "captions": models}
+    config["evaluate"] = config.get("evaluate", {}) | {"swaps": SWAPS}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     ended = place.run("pipeline")
     assert ended.status == 0, ended.stderr[-6000:]
@@ -81,6 +88,17 @@ def test_both_directions_are_measured_with_every_seed_and_an_interval(done):
     found = report["results"]["counts"][TEXT_IMAGE]["metrics"]["R@10"]["mean"]
     assert found > 1.5 * chance  # 200 photos teach something
     assert f"{TEXT_IMAGE} R@1" in report["ahead"]["reads"]["counts"]
+
+
+def test_arithmetic_is_measured_and_shown(done):
+    place, _ = done
+    report = read(place, "evaluate", "report.json")
+    for scores in report["results"].values():
+        assert scores["arithmetic"]["definition"].endswith("; 1 swaps")
+        assert 0 < scores["arithmetic"]["metrics"]["chance"]["mean"] < 1
+    dataset = place.dataset("evaluate")
+    page = dataset.read_bytes(dataset.file("arithmetic.html")).decode()
+    assert page.count("- man + woman") == 2
 
 
 def test_what_cannot_be_used_is_counted(done):
