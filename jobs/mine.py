@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Sequence
 
 import rich
 from rich.table import Table
 
+from cluster.training import local_folder
 from cluster.units import run_units
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from mmkrl.data.manifest import FileEntry, UnitRecord
+from mmkrl.data.splits import LeakCheck
 from mmkrl.mining.candidates import CorpusPart, mine_part
+from mmkrl.mining.captions import CaptionInputs, mine_captions
 from mmkrl.mining.publish import read_parts, write_mined
 from mmkrl.mining.registry import make_miner
-from mmkrl.mining.relationships import Mined, assemble
+from mmkrl.mining.relationships import CAPTIONS, assemble
 from mmkrl.tracking import Run
 
 _CANDIDATES = "_candidates"  # the first pass's output, inside the dataset it leads to
@@ -24,38 +29,47 @@ _CANDIDATES = "_candidates"  # the first pass's output, inside the dataset it le
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Mine the ingested corpus."""
-
-    def work(step: Step, tracked: Run) -> Work:
-        corpus, deduped = step.inputs["ingest"], step.inputs["dedupe"]
-        miner = make_miner(config.mine.miner, corpus.table("texts", ["uri", "kind", "text"]))
-        folder = step.location / _CANDIDATES
-        kept_only = config.mine.duplicates == "one"
-
-        def one(number: int, _: FileEntry) -> UnitRecord:
-            part = CorpusPart(number, corpus, deduped)
-            return mine_part(folder, part, miner, kept_only=kept_only)
-
-        parts = run_units(folder, corpus.files("images"), one, label="mine")
-        mined = assemble(read_parts(folder, parts, "candidates"), config.mine)
-        unit = write_mined(step.location, folder, parts, mined)
-        _show(mined)
-        leaks = {check.name: check.violations for check in mined.leaks}
-        counts = {name: float(count) for name, count in mined.statistics.items()}
-        tracked.text(_report(leaks | mined.statistics), "split.txt")
-        return Work([unit], [], {"leak_checks": leaks}, counts)
-
-    return recorded(config, "mine", work, force=force)
+    work = _captions if config.mine.miner == CAPTIONS else _findings
+    return recorded(config, "mine", functools.partial(work, config), force=force)
 
 
-def _show(mined: Mined) -> None:
+def _findings(config: PipelineConfig, step: Step, tracked: Run) -> Work:
+    """Images of which each shows one relationship."""
+    corpus, deduped = step.inputs["ingest"], step.inputs["dedupe"]
+    miner = make_miner(config.mine.miner, corpus.table("texts", ["uri", "kind", "text"]))
+    folder = step.location / _CANDIDATES
+    kept_only = config.mine.duplicates == "one"
+
+    def one(number: int, _: FileEntry) -> UnitRecord:
+        part = CorpusPart(number, corpus, deduped)
+        return mine_part(folder, part, miner, kept_only=kept_only)
+
+    parts = run_units(folder, corpus.files("images"), one, label="mine")
+    mined = assemble(read_parts(folder, parts, "candidates"), config.mine)
+    unit = write_mined(step.location, folder, parts, mined)
+    return _work([unit], mined.leaks, mined.statistics, tracked)
+
+
+def _captions(config: PipelineConfig, step: Step, tracked: Run) -> Work:
+    """Images that show many relationships each."""
+    parsed, deduped, extracted = (step.inputs[job] for job in ("parse", "dedupe", "extract"))
+    inputs = CaptionInputs(parsed, deduped, extracted, local_folder("features"))
+    mined = mine_captions(step.location, inputs, config.mine, run_units)
+    return _work(mined.units, mined.leaks, mined.statistics, tracked)
+
+
+def _work(
+    units: list[UnitRecord], leaks: Sequence[LeakCheck], statistics: dict[str, int], tracked: Run
+) -> Work:
     table = Table("leak check", "violations", title="zero-shot split")
-    for check in mined.leaks:
+    for check in leaks:
         table.add_row(check.name, str(check.violations))
     rich.print(table, file=sys.stderr)
-
-
-def _report(numbers: dict[str, int]) -> str:
-    return "".join(f"{name}: {number}\n" for name, number in numbers.items())
+    violations = {check.name: check.violations for check in leaks}
+    numbers = violations | statistics
+    tracked.text("".join(f"{name}: {n}\n" for name, n in numbers.items()), "split.txt")
+    counts = {name: float(count) for name, count in statistics.items()}
+    return Work(units, [], {"leak_checks": violations}, counts)
 
 
 app = command("mine", run, __doc__)

@@ -64,7 +64,7 @@ def split_pairs(triples: Sequence[Triple], config: SplitConfig) -> dict[str, str
     members: dict[str, list[Triple]] = defaultdict(list)
     for triple in triples:
         members[triple.pair].append(triple)
-    left = Counter(part for triple in triples for part in _parts(triple))
+    left = Counter(part for triple in triples for part in parts_of(triple))
     movable = sorted(
         pair
         for pair, group in members.items()
@@ -98,14 +98,14 @@ def _take(
     for pair in pairs:
         if len(chosen) == wanted:
             break
-        leaving = Counter(part for triple in members[pair] for part in _parts(triple))
+        leaving = Counter(part for triple in members[pair] for part in parts_of(triple))
         if all(left[part] > count for part, count in leaving.items()):
             left.subtract(leaving)
             chosen.append(pair)
     return chosen
 
 
-def _parts(triple: Triple) -> tuple[str, str, str]:
+def parts_of(triple: Triple) -> tuple[str, str, str]:
     """The parts that must be seen; entities count in either slot."""
     return f"e:{triple.subject}", f"p:{triple.predicate}", f"e:{triple.object}"
 
@@ -145,7 +145,7 @@ def leak_checks(
     for key, triple in triples.items():
         by_split[split[key]].append(triple)
     train, validation, test = (by_split[name] for name in (TRAIN, VALIDATION, TEST))
-    seen = {part for triple in train for part in _parts(triple)}
+    seen = {part for triple in train for part in parts_of(triple)}
     held = [*validation, *test]
     return [
         LeakCheck("held-out triple also in training", _shared(held, train, lambda t: t[:3])),
@@ -153,7 +153,7 @@ def leak_checks(
         LeakCheck("pair in both validation and test", _shared(validation, test, lambda t: t.pair)),
         LeakCheck(
             "held-out part or predicate unseen in training",
-            sum(part not in seen for triple in held for part in _parts(triple)),
+            sum(part not in seen for triple in held for part in parts_of(triple)),
         ),
         LeakCheck(
             "image in two splits",

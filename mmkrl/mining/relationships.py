@@ -33,6 +33,7 @@ from mmkrl.data.splits import (
     split_pairs,
 )
 from mmkrl.errors import UserError
+from mmkrl.mining.caption_config import CaptionMining
 from mmkrl.mining.hamming import distances
 
 CAPTIONS = "captions"  # the miner whose images show several relationships each
@@ -45,13 +46,16 @@ class MineConfig(Section):
     """How relationships are mined and divided."""
 
     miner: str = "emoji"
-    """What reads the texts; see ``mmkrl.mining.registry``."""
+    """What reads the texts; see ``mmkrl.mining.registry``. ``captions`` takes what ``jobs.parse``
+    found in sentences, several relationships an image."""
     duplicates: Literal["keep", "one"] = "keep"
     """``one`` uses a single image of each group that ``jobs.dedupe`` found, ``keep`` all."""
     min_images: int = Field(default=1, ge=1)
     """Relationships with fewer usable images are dropped."""
     split: SplitConfig = SplitConfig()
     """The zero-shot split."""
+    captions: CaptionMining = CaptionMining()
+    """What statements of captions become."""
 
 
 @dataclass(frozen=True)

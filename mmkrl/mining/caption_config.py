@@ -1,0 +1,41 @@
+"""What of the statements of captions becomes relationships."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mmkrl.config import Section
+
+
+class CaptionMining(Section):
+    """From statements to relationships with images; the thresholds of ``mine.miner: captions``."""
+
+    same: dict[str, str] = Field(default_factory=dict)
+    """Entities and predicates that are called by another name: ``{kid: child, lay on: lie on}``."""
+    stop_predicates: tuple[str, ...] = ()
+    """Predicates that are dropped."""
+    stop_entities: tuple[str, ...] = ("fun", "time", "day", "night", "way", "part", "place", "view")
+    """Subjects and objects that are dropped: no picture shows them."""
+    least_sources: int = Field(default=1, ge=1)
+    """Relationships that fewer web sources state are dropped."""
+    least_visual: float = Field(default=0.25)
+    """Relationships are dropped whose images, on average, are not this many deviations closer to
+    them than the images of the corpus: they do not show in pictures."""
+    least_score: float = Field(default=0.0, json_schema_extra={"search": [-0.5, 0.0, 0.5, 1.0]})
+    """Images are dropped that are not this many deviations closer to the relationship than the
+    images of the corpus; higher means fewer wrong images and fewer right ones."""
+    ridge: float = Field(default=0.3, gt=0, json_schema_extra={"search": [0.1, 0.3, 1.0]})
+    """Penalty of the maps that judge images, as a share of the features' variance."""
+    fit_images: int = Field(default=50_000, ge=8)
+    """Images that the maps are fitted on, drawn from all; 4 bytes a feature each are held."""
+    fit_parts: int = Field(default=2_000, ge=1)
+    """Entities and predicates that are learned, the most frequent ones; the others are judged by
+    the relationship's other images."""
+    slice_rows: int = Field(default=1_000_000, ge=1)
+    """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
+    which reads all of them."""
+    test_images: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the images, at most, that are taken from training because they show a test
+    relationship."""
+    validation_images: float = Field(default=0.1, gt=0, lt=0.5)
+    """The same for validation."""

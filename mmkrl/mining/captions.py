@@ -1,0 +1,120 @@
+"""All steps from statements to split relationships with images, with whatever runs units of work.
+
+1. :func:`~mmkrl.mining.counted.count_slice`: thresholds on what the texts state, in slices.
+2. :func:`~mmkrl.mining.shown.fit_maps`: one task fits what judges images.
+3. :func:`~mmkrl.mining.shown.judge_slice`: images that do not show what is stated are set aside.
+4. :func:`~mmkrl.mining.divided.divide`: splits, on the driver, the pairs that are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mmkrl.data.dataset import Dataset, read_table, write_unit
+from mmkrl.data.manifest import UnitRecord
+from mmkrl.data.splits import LeakCheck
+from mmkrl.errors import UserError
+from mmkrl.mining.counted import TRIPLE, count_slice, slices_of
+from mmkrl.mining.divided import divide
+from mmkrl.mining.grouping import RunUnits
+from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.shown import Counted, Features, fit_maps, judge_slice
+from mmkrl.storage import Location
+
+_PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri"]
+
+
+@dataclass(frozen=True)
+class CaptionInputs:
+    """What relationships are mined from.
+
+    Attributes:
+        parsed: Statements.
+        deduped: Duplicates and hashes of images.
+        extracted: Features of images.
+        cache: Folder on the local disk for mapped features.
+    """
+
+    parsed: Dataset
+    deduped: Dataset
+    extracted: Dataset
+    cache: Path
+
+
+@dataclass(frozen=True)
+class MinedCaptions:
+    """What was mined.
+
+    Attributes:
+        units: All units of the dataset.
+        leaks: Every leak check with its number of violations.
+        statistics: Counts to report.
+    """
+
+    units: list[UnitRecord]
+    leaks: list[LeakCheck]
+    statistics: dict[str, int]
+
+
+def mine_captions(
+    location: Location, inputs: CaptionInputs, config: MineConfig, run_units: RunUnits
+) -> MinedCaptions:
+    """Write tables relationships, instances, evidence, dropped and dead_letters.
+
+    Args:
+        location: The dataset.
+        inputs: What to mine.
+        config: Thresholds and split.
+        run_units: What runs the work.
+
+    Raises:
+        UserError: nothing passes the thresholds, or the split is empty or leaks.
+    """
+    counts_at, maps_at = location / "_counted", location / "_maps"
+    pieces = range(slices_of(inputs.parsed, config.captions.slice_rows))
+
+    def counting(number: int, _: int) -> UnitRecord:
+        return count_slice(counts_at, number, inputs.parsed, inputs.deduped, config)
+
+    counted = Counted(counts_at, run_units(counts_at, pieces, counting, label="count"))
+
+    def fitting(number: int, _: int) -> UnitRecord:
+        fit_maps(maps_at, counted, _features(inputs), config)
+        return write_unit(maps_at, number, {}, rows_in=0, rows_out=0)
+
+    run_units(maps_at, [0], fitting, label="fit")
+
+    def judging(number: int, _: int) -> UnitRecord:
+        return judge_slice(location, number, maps_at, counted, _features(inputs), config)
+
+    judged = run_units(location, pieces, judging, label="judge")
+    pairs = _pairs(location, judged)
+    if pairs.empty:
+        raise UserError(
+            "no relationship passes the thresholds: lower mine.min_images, "
+            "mine.captions.least_visual or mine.captions.least_score"
+        )
+    last, leaks, found = divide(location, len(judged), pairs, inputs.deduped, config)
+    totals = {
+        name: int(sum(unit.stats[name] for unit in counted.units))
+        for name in counted.units[0].stats
+    }
+    return MinedCaptions([*judged, last], leaks, totals | found)
+
+
+def _features(inputs: CaptionInputs) -> Features:
+    return Features.of(inputs.extracted, inputs.cache, None)
+
+
+def _pairs(location: Location, judged: list[UnitRecord]) -> pd.DataFrame:
+    """The images that show relationships, sorted."""
+    files = [file for unit in judged for file in unit.files if file.table == "evidence"]
+    frames = []
+    for file in files:
+        frame = read_table(location, file, [*_PAIR, "reason"]).to_pandas()
+        frames.append(frame.loc[frame["reason"] == "", _PAIR])
+    pairs = pd.concat(frames) if frames else pd.DataFrame(columns=_PAIR)
+    return pairs.sort_values(["relationship_id", "image_id"], ignore_index=True)
