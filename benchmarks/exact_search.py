@@ -28,11 +28,14 @@ def vectors(items: int, queries: int, case: str) -> tuple[torch.Tensor, torch.Te
     generator = torch.Generator().manual_seed(0)
 
     def drawn(count: int) -> torch.Tensor:
-        vector_ND = torch.randn(count, WIDTH, generator=generator)
-        if case == "clustered":
-            row_N = torch.randint(len(centre_CD), (count,), generator=generator)
-            vector_ND = centre_CD[row_N] + 0.7 * vector_ND
-        return normalize(vector_ND)
+        vector_ND = torch.empty(count, WIDTH)
+        for block_BD in vector_ND.split(10_000):  # so that making them needs no more memory
+            noise_BD = torch.randn(block_BD.shape, generator=generator)
+            if case == "clustered":
+                row_B = torch.randint(len(centre_CD), (len(block_BD),), generator=generator)
+                noise_BD = centre_CD[row_B] + 0.7 * noise_BD
+            block_BD.copy_(normalize(noise_BD))
+        return vector_ND
 
     centre_CD = torch.randn(1000, WIDTH, generator=generator)
     return drawn(items), drawn(queries)
