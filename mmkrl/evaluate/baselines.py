@@ -16,8 +16,8 @@ from torch import Tensor
 from mmkrl.data.knowledge import Knowledge, chunks
 from mmkrl.data.splits import TRAIN, VALIDATION
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.pools import Pool
 from mmkrl.evaluate.ranking import retrieval_metrics
-from mmkrl.evaluate.relevance import SameLabel
 from mmkrl.evaluate.zero_shot import Space
 
 _RANDOM_DIMENSION = 64
@@ -136,13 +136,11 @@ def _normal_equations(
 
 
 def _validation_map(knowledge: Knowledge, text_RD: Tensor, image_ND: Tensor) -> float:
-    index = knowledge.images.index(VALIDATION)
-    label_N = torch.from_numpy(knowledge.images.label_N[index])
-    label_R = label_N.unique()
+    pool = Pool.of(knowledge, VALIDATION)
     metrics = retrieval_metrics(
-        text_RD[label_R],
-        image_ND[torch.from_numpy(index)],
-        relevance=SameLabel(label_R, label_N),
+        text_RD[pool.label_R],
+        image_ND[pool.image_U],
+        relevance=pool.images_of_texts,
         cutoffs=(1,),
     )
     return float(metrics.average_precision.mean())

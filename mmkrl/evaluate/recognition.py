@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.ranking import FloatArray
+from mmkrl.evaluate.relevance import Relevance
 from mmkrl.evaluate.scoring import CHUNK, score_chunks
 
 
@@ -40,15 +41,20 @@ def recognition(
     text_CD: Tensor,
     *,
     target_Q: Tensor,
+    right: Relevance | None = None,
     cutoffs: tuple[int, ...] = (1, 5, 10),
     chunk: int = CHUNK,
 ) -> ImageHits:
     """Rank the candidate relationships for every image.
 
+    Where an image has several right answers, it is given once for each, and the others are left
+    out of the ranking, as known facts are in link prediction.
+
     Args:
         image_QD: shape (images, D), unit vectors.
         text_CD: shape (candidates, D), unit vectors, one per candidate relationship.
         target_Q: shape (images,), int64; index of the right candidate.
+        right: all right candidates of each image; none means the target alone.
         cutoffs: values of k.
         chunk: images per chunk.
 
@@ -65,6 +71,10 @@ def recognition(
     for index_Q, score_QC in score_chunks(image_QD, text_CD, chunk=chunk):
         right_Q = target_Q[index_Q.to(target_Q.device)].to(score_QC.device)
         right_Q1 = score_QC.gather(1, right_Q[:, None])
+        if right is not None:
+            known_QC = right.chunk(index_Q).to(score_QC.device)
+            known_QC.scatter_(1, right_Q[:, None], value=False)
+            score_QC = score_QC.masked_fill(known_QC, -torch.inf)  # noqa: PLW2901 - the same scores
         above.append((score_QC > right_Q1).sum(dim=1).cpu())
         tied.append((score_QC == right_Q1).sum(dim=1).cpu())
     above_Q, tied_Q = torch.cat(above).double(), torch.cat(tied).double()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from mmkrl.errors import UserError
@@ -79,6 +80,34 @@ class SameLabel:
         """Whether query and gallery labels are equal: shape (Q, G), bool."""
         label_Q = self.query_label_Q[query_index_Q.to(self.query_label_Q.device)]
         return label_Q[:, None] == self.gallery_label_G[None, :]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLabels:
+    """Relevant = at least one label in common; queries and items may have several.
+
+    Attributes:
+        query_QL: shape (queries, labels), 1 where a query has a label.
+        gallery_GL: shape (gallery, labels), the same of the gallery.
+    """
+
+    query_QL: csr_array
+    gallery_GL: csr_array
+
+    @property
+    def definition(self) -> str:
+        """One sentence to print beside the numbers."""
+        return "relevant = at least one relationship in common"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of queries and number of gallery items."""
+        return self.query_QL.shape[0], self.gallery_GL.shape[0]
+
+    def chunk(self, query_index_Q: Tensor) -> Tensor:
+        """Whether labels are shared: shape (Q, G), bool, on the CPU."""
+        shared_QG = self.query_QL[query_index_Q.cpu().numpy()] @ self.gallery_GL.T
+        return torch.from_numpy(shared_QG.toarray() > 0)
 
 
 @dataclass(frozen=True, slots=True)

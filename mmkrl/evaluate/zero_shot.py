@@ -7,7 +7,7 @@ seen here as two tables of vectors; where they come from does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,15 @@ import torch
 from torch import Tensor
 
 from mmkrl.data.knowledge import Knowledge
+from mmkrl.data.shared_split import SEEN
 from mmkrl.data.splits import TEST, TRAIN, UNSEEN_SOURCE
+from mmkrl.evaluate.pools import Pool
 from mmkrl.evaluate.ranking import ndcg, retrieval_metrics
 from mmkrl.evaluate.recognition import recognition
-from mmkrl.evaluate.relevance import SameLabel, SharedSlots
+from mmkrl.evaluate.relevance import SharedSlots
 from mmkrl.evaluate.tasks import TaskValues, Values
+
+_EVERY = "seen and unseen relationships"
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,20 @@ def zero_shot_tasks(knowledge: Knowledge, space: Space) -> dict[str, TaskValues]
 
 
 def _tasks(knowledge: Knowledge, space: Space) -> Iterator[tuple[str, TaskValues]]:
-    pool = _pool(knowledge, TEST)
+    pool = Pool.of(knowledge, TEST)
     yield "text-image", _text_image(space, pool)
     yield "image-text", _image_text(space, pool)
     yield "image-image", _image_image(space, pool)
     yield "text-text", _text_text(knowledge, space, pool)
     yield "recognition", _recognition(space, pool, pool.label_R, "unseen relationships")
-    unseen = _pool(knowledge, UNSEEN_SOURCE, relationships=TEST)
+    yield from _of_unseen_source(knowledge, space, pool)
+    yield from _of_shared_images(knowledge, space)
+
+
+def _of_unseen_source(
+    knowledge: Knowledge, space: Space, pool: Pool
+) -> Iterator[tuple[str, TaskValues]]:
+    unseen = Pool.of(knowledge, UNSEEN_SOURCE, relationships=TEST)
     if not len(unseen.label_N):
         return
     # A relationship may have images of the unseen source alone; it is a candidate all the same.
@@ -57,72 +68,72 @@ def _tasks(knowledge: Knowledge, space: Space) -> Iterator[tuple[str, TaskValues
         "recognition, unseen source",
         _recognition(space, unseen, held_C, "unseen relationships"),
     )
-    seen = _pool(knowledge, UNSEEN_SOURCE, relationships=TRAIN)
+    seen = Pool.of(knowledge, UNSEEN_SOURCE, relationships=TRAIN)
     if not len(seen.label_N):
         return
     every_C = torch.cat([seen.label_R, held_C]).unique()
-    among = "seen and unseen relationships"
-    yield "generalised, unseen", _recognition(space, unseen, every_C, among)
-    yield "generalised, seen", _recognition(space, seen, every_C, among)
+    yield "generalised, unseen", _recognition(space, unseen, every_C, _EVERY)
+    yield "generalised, seen", _recognition(space, seen, every_C, _EVERY)
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """Images and the relationships they show."""
-
-    image_N: Tensor  # positions
-    label_N: Tensor
-    label_R: Tensor  # distinct labels, sorted
-
-
-def _pool(knowledge: Knowledge, split: str, relationships: str | None = None) -> _Pool:
-    images = knowledge.images
-    index = images.index(split)
-    if relationships is not None:
-        index = index[knowledge.relationships.split[images.label_N[index]] == relationships]
-    label_N = torch.from_numpy(images.label_N[index])
-    return _Pool(torch.from_numpy(index), label_N, label_N.unique())
+def _of_shared_images(knowledge: Knowledge, space: Space) -> Iterator[tuple[str, TaskValues]]:
+    """The generalised tasks where held-out images show training relationships as well."""
+    both = Pool.of(knowledge, TEST, TEST + SEEN)
+    unseen_N = torch.from_numpy(knowledge.relationships.split == TEST)[both.label_N]
+    if unseen_N.all():
+        return
+    candidate = np.isin(knowledge.relationships.split, [TRAIN, TEST])
+    every_C = torch.from_numpy(np.flatnonzero(candidate))
+    every = _recognition(space, both, every_C, _EVERY)
+    yield "generalised, unseen", _some(every, unseen_N.numpy())
+    yield "generalised, seen", _some(every, ~unseen_N.numpy())
 
 
-def _text_image(space: Space, pool: _Pool) -> TaskValues:
+def _some(task: TaskValues, kept_Q: npt.NDArray[np.bool_]) -> TaskValues:
+    """A task with some of its queries."""
+    values = {name: value[kept_Q] for name, value in task.values.items()}
+    return replace(task, values=values, groups=task.groups[kept_Q], queries=int(kept_Q.sum()))
+
+
+def _text_image(space: Space, pool: Pool) -> TaskValues:
     metrics = retrieval_metrics(
         space.text_RD[pool.label_R],
-        space.image_ND[pool.image_N],
-        relevance=SameLabel(pool.label_R, pool.label_N),
+        space.image_ND[pool.image_U],
+        relevance=pool.images_of_texts,
     )
     groups = pool.label_R.numpy()[metrics.query_index]
     definition = "an image of the query's relationship"
-    sizes = len(pool.label_R), len(pool.label_N)
+    sizes = len(pool.label_R), len(pool.image_U)
     return TaskValues(_named(metrics.per_query()), groups, definition, *sizes)
 
 
-def _image_text(space: Space, pool: _Pool) -> TaskValues:
+def _image_text(space: Space, pool: Pool) -> TaskValues:
     metrics = retrieval_metrics(
-        space.image_ND[pool.image_N],
+        space.image_ND[pool.image_U],
         space.text_RD[pool.label_R],
-        relevance=SameLabel(pool.label_N, pool.label_R),
+        relevance=pool.texts_of_images,
     )
-    groups = pool.label_N.numpy()[metrics.query_index]
-    definition = "the relationship the query image shows"
-    sizes = len(pool.label_N), len(pool.label_R)
+    groups = pool.label_U.numpy()[metrics.query_index]
+    definition = "a relationship the query image shows"
+    sizes = len(pool.image_U), len(pool.label_R)
     return TaskValues(_named(metrics.per_query()), groups, definition, *sizes)
 
 
-def _image_image(space: Space, pool: _Pool) -> TaskValues:
-    image_ND = space.image_ND[pool.image_N]
+def _image_image(space: Space, pool: Pool) -> TaskValues:
+    image_UD = space.image_ND[pool.image_U]
     metrics = retrieval_metrics(
-        image_ND,
-        image_ND,
-        relevance=SameLabel(pool.label_N, pool.label_N),
-        exclude_self=torch.arange(len(image_ND)),
+        image_UD,
+        image_UD,
+        relevance=pool.images_of_images,
+        exclude_self=torch.arange(len(image_UD)),
     )
-    groups = pool.label_N.numpy()[metrics.query_index]
-    definition = "another image of the same relationship"
-    sizes = len(pool.label_N), len(pool.label_N) - 1
+    groups = pool.label_U.numpy()[metrics.query_index]
+    definition = "another image that shows one of its relationships"
+    sizes = len(pool.image_U), len(pool.image_U) - 1
     return TaskValues(_named(metrics.per_query()), groups, definition, *sizes)
 
 
-def _text_text(knowledge: Knowledge, space: Space, pool: _Pool) -> TaskValues:
+def _text_text(knowledge: Knowledge, space: Space, pool: Pool) -> TaskValues:
     text_RD = space.text_RD[pool.label_R]
     slot_R3 = torch.from_numpy(knowledge.relationships.part_R3)[pool.label_R]
     relevance = SharedSlots(slot_R3, slot_R3)
@@ -137,9 +148,14 @@ def _text_text(knowledge: Knowledge, space: Space, pool: _Pool) -> TaskValues:
     return TaskValues(values, groups, definition, len(text_RD), len(text_RD) - 1)
 
 
-def _recognition(space: Space, pool: _Pool, candidate_C: Tensor, among: str) -> TaskValues:
-    target_Q = torch.searchsorted(candidate_C, pool.label_N)
-    hits = recognition(space.image_ND[pool.image_N], space.text_RD[candidate_C], target_Q=target_Q)
+def _recognition(space: Space, pool: Pool, candidate_C: Tensor, among: str) -> TaskValues:
+    """Recognition of what each image of a pool shows; its other right answers are left out."""
+    hits = recognition(
+        space.image_ND[pool.image_U[pool.place_N]],
+        space.text_RD[candidate_C],
+        target_Q=torch.searchsorted(candidate_C, pool.label_N),
+        right=pool.right(candidate_C),
+    )
     values = {f"top-{k}": hit for k, hit in hits.hit_at.items()}
     return TaskValues(
         values,

@@ -16,9 +16,9 @@ from torch.nn import functional
 from mmkrl.data.knowledge import Knowledge, chunks
 from mmkrl.data.sampling import RelationshipSampler
 from mmkrl.data.splits import TRAIN, VALIDATION
+from mmkrl.evaluate.pools import Pool
 from mmkrl.evaluate.ranking import retrieval_metrics
 from mmkrl.evaluate.recognition import recognition
-from mmkrl.evaluate.relevance import SameLabel
 from mmkrl.models.bcdnn import BCDNN, VARIANTS, BCDNNConfig
 from mmkrl.train.learner import Batch, Phase
 
@@ -95,17 +95,20 @@ class BCDNNLearner:
     def validate(self) -> dict[str, float]:
         """Zero-shot text-to-image retrieval and recognition over validation relationships."""
         self.module.eval()
-        relationships, images = self._knowledge.relationships, self._knowledge.images
-        label_R = torch.from_numpy(relationships.index(VALIDATION))
-        index = images.index(VALIDATION)
-        label_N = torch.from_numpy(images.label_N[index])
-        text_RD = self.text_vectors()[label_R].cpu()
-        image_ND = self.image_vectors(index).cpu()
+        pool = Pool.of(self._knowledge, VALIDATION)
+        text_RD = self.text_vectors().cpu()
+        image_UD = self.image_vectors(pool.image_U.numpy()).cpu()
         retrieval = retrieval_metrics(
-            text_RD, image_ND, relevance=SameLabel(label_R, label_N), cutoffs=(1,)
+            text_RD[pool.label_R], image_UD, relevance=pool.images_of_texts, cutoffs=(1,)
         )
-        target_N = torch.searchsorted(label_R, label_N)
-        hits = recognition(image_ND, text_RD, target_Q=target_N, cutoffs=(1,))
+        candidate_C = torch.from_numpy(self._knowledge.relationships.index(VALIDATION))
+        hits = recognition(
+            image_UD[pool.place_N],
+            text_RD[candidate_C],
+            target_Q=torch.searchsorted(candidate_C, pool.label_N),
+            right=pool.right(candidate_C),
+            cutoffs=(1,),
+        )
         return {
             "text_to_image_map": float(retrieval.average_precision.mean()),
             "recognition_top_1": float(hits.hit_at[1].mean()),
