@@ -9,6 +9,7 @@ from benchmarks import (
     extract_scale,
     kge_rank,
     kge_train,
+    mine,
     retrieval_eval,
     vse_step,
 )
@@ -17,6 +18,7 @@ if __name__ == "__main__":
     extract.main("--quick" in sys.argv)
     extract_scale.main("--quick" in sys.argv)
     duplicates.main("--quick" in sys.argv)
+    mine.main("--quick" in sys.argv)
     kge_rank.main("--quick" in sys.argv)
     kge_train.main("--quick" in sys.argv)
     retrieval_eval.main("--quick" in sys.argv)

@@ -23,8 +23,7 @@ from mmkrl.mining.publish import read_parts, write_mined
 from mmkrl.mining.registry import make_miner
 from mmkrl.mining.relationships import CAPTIONS, assemble
 from mmkrl.tracking import Run
-
-_CANDIDATES = "_candidates"  # the first pass's output, inside the dataset it leads to
+from mmkrl.viz.audit import audit
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
@@ -37,11 +36,10 @@ def _findings(config: PipelineConfig, step: Step, tracked: Run) -> Work:
     """Images of which each shows one relationship."""
     corpus, deduped = step.inputs["ingest"], step.inputs["dedupe"]
     miner = make_miner(config.mine.miner, corpus.table("texts", ["uri", "kind", "text"]))
-    folder = step.location / _CANDIDATES
-    kept_only = config.mine.duplicates == "one"
+    folder = step.location / "_candidates"
 
     def one(number: int, _: FileEntry) -> UnitRecord:
-        part = CorpusPart(number, corpus, deduped)
+        part, kept_only = CorpusPart(number, corpus, deduped), config.mine.duplicates == "one"
         return mine_part(folder, part, miner, kept_only=kept_only)
 
     parts = run_units(folder, corpus.files("images"), one, label="mine")
@@ -55,6 +53,9 @@ def _captions(config: PipelineConfig, step: Step, tracked: Run) -> Work:
     parsed, deduped, extracted = (step.inputs[job] for job in ("parse", "dedupe", "extract"))
     inputs = CaptionInputs(parsed, deduped, extracted, local_folder("features"))
     mined = mine_captions(step.location, inputs, config.mine, run_units)
+    files = [file for unit in mined.units for file in unit.files if file.table == "evidence"]
+    corpus, chosen = step.inputs["ingest"], config.mine.captions.audited
+    tracked.text(audit(step.location, files, corpus, chosen), "audit.html")
     return _work(mined.units, mined.leaks, mined.statistics, tracked)
 
 
@@ -66,8 +67,8 @@ def _work(
         table.add_row(check.name, str(check.violations))
     rich.print(table, file=sys.stderr)
     violations = {check.name: check.violations for check in leaks}
-    numbers = violations | statistics
-    tracked.text("".join(f"{name}: {n}\n" for name, n in numbers.items()), "split.txt")
+    report = "".join(f"{name}: {n}\n" for name, n in (violations | statistics).items())
+    tracked.text(report, "split.txt")
     counts = {name: float(count) for name, count in statistics.items()}
     return Work(units, [], {"leak_checks": violations}, counts)
 

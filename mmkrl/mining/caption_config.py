@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mmkrl.config import Section
+from mmkrl.config import OPERATIONAL, Section
 
 
 class CaptionMining(Section):
@@ -24,7 +24,7 @@ class CaptionMining(Section):
     least_score: float = Field(default=0.0, json_schema_extra={"search": [-0.5, 0.0, 0.5, 1.0]})
     """Images are dropped that are not this many deviations closer to the relationship than the
     images of the corpus; higher means fewer wrong images and fewer right ones."""
-    ridge: float = Field(default=0.3, gt=0, json_schema_extra={"search": [0.1, 0.3, 1.0]})
+    ridge: float = Field(default=1.0, gt=0, json_schema_extra={"search": [0.3, 1.0, 3.0]})
     """Penalty of the maps that judge images, as a share of the features' variance."""
     fit_images: int = Field(default=50_000, ge=8)
     """Images that the maps are fitted on, drawn from all; 4 bytes a feature each are held."""
@@ -34,6 +34,9 @@ class CaptionMining(Section):
     slice_rows: int = Field(default=1_000_000, ge=1)
     """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
     which reads all of them."""
+    audited: tuple[str, ...] = Field(default=(), json_schema_extra=OPERATIONAL)
+    """Relationships to show on the audit page, each as ``subject | predicate | object``; some more
+    are drawn."""
     test_images: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the images, at most, that are taken from training because they show a test
     relationship."""

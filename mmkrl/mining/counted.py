@@ -64,11 +64,11 @@ def _statements(parsed: Dataset, deduped: Dataset, config: MineConfig, number: i
     same = config.captions.same
     parts = [STATEMENTS.arrow.empty_table().to_pandas().assign(duplicate=False)]
     for table in parsed.iterate("statements"):
-        frame = table.to_pandas().assign(duplicate=superseded(deduped).among(table))
+        part = table.to_pandas().assign(duplicate=superseded(deduped).among(table))
         for column in TRIPLE:
-            frame[column] = frame[column].map(lambda name: same.get(name, name))
-        key = pd.util.hash_pandas_object(frame[TRIPLE], index=False).to_numpy(np.uint64)
-        parts.append(frame[key % np.uint64(slices) == number])
+            part[column] = part[column].map(lambda name: same.get(name, name))
+        key_N = pd.util.hash_pandas_object(part[TRIPLE], index=False).to_numpy(np.uint64)
+        parts.append(part[key_N % np.uint64(slices) == number])
     frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
     frame["relationship_id"] = [
         fingerprint(list(row))[:_ID_HEX] for row in frame[TRIPLE].itertuples(index=False)

@@ -9,6 +9,7 @@ from mmkrl.data.dataset import Dataset
 from mmkrl.data.knowledge import Knowledge
 from mmkrl.data.lookup import Found, pictures
 from mmkrl.data.splits import TEST
+from mmkrl.evaluate.pools import Pool
 from mmkrl.evaluate.zero_shot import Space
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
@@ -30,26 +31,27 @@ def showcase(knowledge: Knowledge, space: Space, corpus: Dataset, queries: int) 
         queries: How many relationships to show, drawn with a fixed seed.
     """
     images = knowledge.images
-    pool = images.index(TEST)
-    labels = np.unique(images.label_N[pool])
+    pool = Pool.of(knowledge, TEST)
+    labels, index = pool.label_R.numpy(), pool.image_U.numpy()
     drawn = np.random.default_rng(0).permutation(labels)[:queries]
-    score_QN = space.text_RD[torch.from_numpy(drawn)] @ space.image_ND[torch.from_numpy(pool)].T
-    best_QK = pool[torch.topk(score_QN, min(_PICTURES, len(pool)), dim=1).indices.numpy()]
-    data = pictures(corpus, [images.ids[i] for i in best_QK.reshape(-1)])
+    score_QN = space.text_RD[torch.from_numpy(drawn)] @ space.image_ND[pool.image_U].T
+    best_QK = torch.topk(score_QN, min(_PICTURES, len(index)), dim=1).indices.numpy()
+    shows_UR = pool.shows(torch.arange(len(knowledge.relationships.ids)))
+    data = pictures(corpus, [images.ids[i] for i in index[best_QK].reshape(-1)])
     shelves = [
         Shelf(
             " | ".join(knowledge.relationships.texts[label]),
-            [_picture(knowledge, data, int(i), int(label)) for i in row],
+            [_picture(knowledge, data, int(index[u]), right=bool(shows_UR[u, label])) for u in row],
         )
         for label, row in zip(drawn, best_QK, strict=True)
     ]
     return gallery("Unseen relationships, recognised", _NOTE, shelves)
 
 
-def _picture(knowledge: Knowledge, data: dict[str, Found], image: int, label: int) -> Picture:
+def _picture(knowledge: Knowledge, data: dict[str, Found], image: int, *, right: bool) -> Picture:
     images = knowledge.images
     shown = knowledge.relationships.texts[images.label_N[image]]
-    mark = "right" if images.label_N[image] == label else "wrong"
+    mark = "right" if right else "wrong"
     caption = f"{' | '.join(shown)} ({images.source[image]})"
     found = data.get(images.ids[image])
     return Picture(found.image if found else b"", caption, mark)

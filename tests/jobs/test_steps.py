@@ -1,10 +1,12 @@
 """The same work lies at the same place, other work elsewhere, and nothing is overwritten."""
 
+from pathlib import Path
+
 import pytest
 
 from jobs.config import PipelineConfig
-from jobs.steps import finished, step
-from mmkrl.config import check
+from jobs.steps import finished, needed, step
+from mmkrl.config import check, identity, load
 from mmkrl.data.dataset import publish, write_file
 from mmkrl.errors import UserError
 
@@ -130,3 +132,19 @@ def test_unfinished_input_is_missing(configured):
     write_file(this.location, "half", b"cut off")
     with pytest.raises(UserError, match=r"python -m jobs\.ingest"):
         step(configured(), "mine")
+
+
+def test_relationships_of_captions_are_mined_after_parsing_and_extraction(configured):
+    chain = needed(configured(mine={"miner": "captions"}), "evaluate")
+    assert chain == ["ingest", "dedupe", "parse", "extract", "mine", "train", "evaluate"]
+    others = needed(configured(), "evaluate")
+    assert others == ["ingest", "dedupe", "mine", "extract", "train", "evaluate"]
+
+
+def test_the_shipped_configuration_of_captions_is_valid():
+    path = Path(__file__).parents[2] / "jobs" / "configs" / "flickr8k_mined.yaml"
+    config = load(str(path), [], PipelineConfig)
+    assert "parse" in needed(config, "train")
+    shown = ["dog | run in | snow"]
+    audited = load(str(path), [f"mine.captions.audited={shown}"], PipelineConfig)
+    assert identity(audited.mine) == identity(config.mine)
