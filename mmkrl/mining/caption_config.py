@@ -24,7 +24,7 @@ class CaptionMining(Section):
     least_score: float = Field(default=0.0, json_schema_extra={"search": [-0.5, 0.0, 0.5, 1.0]})
     """Images are dropped that are not this many deviations closer to the relationship than the
     images of the corpus; higher means fewer wrong images and fewer right ones."""
-    ridge: float = Field(default=1.0, gt=0, json_schema_extra={"search": [0.3, 1.0, 3.0]})
+    ridge: float = Field(default=10.0, gt=0, json_schema_extra={"search": [3.0, 10.0, 30.0]})
     """Penalty of the maps that judge images, as a share of the features' variance."""
     fit_images: int = Field(default=50_000, ge=8)
     """Images that the maps are fitted on, drawn from all; 4 bytes a feature each are held."""
