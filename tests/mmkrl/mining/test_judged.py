@@ -1,7 +1,7 @@
 """How often statements are right: 200 of them, judged one by one against their captions.
 
-They were drawn at random (each mention equally likely) from the statements of all captions of
-Flickr8k, after the rules had been settled. ``judged.csv`` names the photo and keeps the statement
+They were drawn at random (each mention equally likely) from the statements of 95 % of the captions
+of Flickr8k, after the rules had been settled. ``judged.csv`` names the photo and keeps the statement
 and the verdict; the captions are not ours to copy. A statement is *right* if somebody who reads
 only its caption would say that the caption states it:
 
