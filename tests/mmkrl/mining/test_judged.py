@@ -1,9 +1,9 @@
 """How often statements are right: 200 of them, judged one by one against their captions.
 
 They were drawn at random (each mention equally likely) from the statements of 95 % of the captions
-of Flickr8k, after the rules had been settled. ``judged.csv`` names the photo and keeps the statement
-and the verdict; the captions are not ours to copy. A statement is *right* if somebody who reads
-only its caption would say that the caption states it:
+of Flickr8k, after the rules had been settled. ``judged.csv`` names the photo and keeps statement
+and verdict; the captions are not ours to copy. A statement is *right* if somebody who reads only
+its caption would say that the caption states it:
 
 * subject and object name things that the caption names, by their head nouns; attributes may be
   missing, but a colour (*people in red*), a cut compound (*play tug*) or a verb taken for a noun is
