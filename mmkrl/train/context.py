@@ -114,9 +114,11 @@ def distributed(module: nn.Module) -> nn.Module:
     """The module, wrapped for gradient averaging when there are several processes.
 
     Weights and buffers are taken from rank 0 now, and buffers are left alone afterwards. The
-    losses must use the same parameters in every step; they need not use all of them.
+    losses must use the same parameters in every step; they need not use all of them. A process
+    alone has nothing to average, and must not: with sparse gradients, torch 2.13 then corrupts
+    its memory after some ten thousand steps.
     """
-    if not dist.is_initialized():
+    if not dist.is_initialized() or dist.get_world_size() == 1:
         return module
     return DistributedDataParallel(module, static_graph=True, broadcast_buffers=False)
 

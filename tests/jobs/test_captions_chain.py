@@ -119,6 +119,12 @@ def test_what_cannot_be_used_is_counted(done):
     assert kept["models"]["reads"]["words"] == len(words) > 300
 
 
+def test_finished_work_is_skipped(done):
+    place, _ = done
+    again = place.run("pipeline")
+    assert {step["status"] for step in again.steps().values()} == {"skipped"}
+
+
 def test_models_without_a_name_are_told_in_one_line(done):
     place, _ = done
     ended = place.run("train", "--set", "train.captions={}")
