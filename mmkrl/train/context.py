@@ -111,16 +111,62 @@ class LocalContext:
 
 
 def distributed(module: nn.Module) -> nn.Module:
-    """The module, wrapped for gradient averaging when there are several processes.
+    """The module as several processes train it: the same weights everywhere, gradients averaged.
 
     Weights and buffers are taken from rank 0 now, and buffers are left alone afterwards. The
-    losses must use the same parameters in every step; they need not use all of them. A process
-    alone has nothing to average, and must not: with sparse gradients, torch 2.13 then corrupts
-    its memory after some ten thousand steps.
+    losses must use the same parameters in every step; they need not use all of them. Dense
+    modules are wrapped; those with sparse gradients stay as they are and need
+    :func:`average_gradients` after each backward pass. (Wrapped, even a process alone had its
+    memory corrupted after some ten thousand steps with sparse gradients: torch 2.13, gloo.)
     """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return module
+    if any(getattr(part, "sparse", False) for part in module.modules()):
+        for weight in module.state_dict().values():
+            dist.broadcast(weight, src=0)
+        return module
     return DistributedDataParallel(module, static_graph=True, broadcast_buffers=False)
+
+
+@torch.no_grad()
+def average_gradients(module: nn.Module) -> None:
+    """Average the gradients over all processes, where :func:`distributed` did not wrap the module.
+
+    A sparse gradient becomes the mean of all processes' rows, the same everywhere to the last bit.
+    """
+    wrapped = isinstance(module, DistributedDataParallel)
+    if wrapped or not dist.is_initialized() or dist.get_world_size() == 1:
+        return
+    for parameter in module.parameters():
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = _mean_of_rows(parameter.grad)
+        elif parameter.grad is not None:
+            mean_over_processes(parameter.grad)
+
+
+def _mean_of_rows(gradient: Tensor) -> Tensor:
+    """The mean of the processes' sparse gradients."""
+    gradient = gradient.coalesce()
+    row_U, value_UD = gradient.indices()[0], gradient.values()
+    count_W = _gathered(row_U.new_tensor([len(row_U)]))
+    most = max(int(count) for count in count_W)
+    rows, values = (
+        torch.cat([part[: int(count)] for part, count in zip(_gathered(own), count_W, strict=True)])
+        for own in (_padded(row_U, most), _padded(value_UD, most))
+    )
+    mean = torch.sparse_coo_tensor(rows[None], values / len(count_W), gradient.shape)
+    return mean.coalesce()
+
+
+def _padded(own: Tensor, length: int) -> Tensor:
+    return torch.cat([own, own.new_zeros(length - len(own), *own.shape[1:])])
+
+
+def _gathered(own: Tensor) -> list[Tensor]:
+    """The tensors of all processes, which have the same shape."""
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, own)
+    return every
 
 
 def mean_over_processes(values: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from mmkrl.train import checkpoint
 from mmkrl.train.checkpoint import LoopState
 from mmkrl.train.context import (
     TrainContext,
+    average_gradients,
     distributed,
     from_first_process,
     mean_over_processes,
@@ -86,6 +87,7 @@ def fit(
                 reduced = mean_over_processes(torch.stack([*losses.values(), loss]).detach())
 
                 loss.backward()
+                average_gradients(module)
                 norm = clip_gradients(learning(learner.module), config.clip_norm)
                 _require_finite(reduced, norm, phase, state.step)
                 _set_rate(optimizer, phase, state.step, config.warmup)
