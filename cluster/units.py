@@ -47,7 +47,7 @@ def run_units(
         return {"record": work(row["unit"], pickle.loads(row["piece"])).model_dump_json()}  # noqa: S301 - our own bytes
 
     done = finished_units(location)
-    if len(done) < len(pieces):
+    if not done.keys() >= set(range(len(pieces))):  # others may write units of higher numbers here
         pending = pending_pieces(pieces, done)
         results = pending.map(task, num_cpus=_TASK_CPUS, compute=TaskPoolStrategy(size=cores()))
         done |= collect(results.iter_rows(), len(pieces), done, label=label)

@@ -83,9 +83,10 @@ def one_vs_all(score_BE: Tensor, answer_B: Tensor) -> Tensor:
         answer_B: Position of the right one.
 
     Returns:
-        A scalar, float32.
+        A scalar, of float32 at least.
     """
-    return functional.cross_entropy(score_BE, answer_B).float()
+    loss = functional.cross_entropy(score_BE, answer_B)
+    return loss.to(torch.promote_types(loss.dtype, torch.float32))
 
 
 def nuclear_3_norm(*factor_BC: Tensor) -> Tensor:
