@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from mmkrl.data.entity_texts import EntityTexts
+from mmkrl.data.epochs import ShuffledEpochs
 from mmkrl.data.graph import EntityImages, Graph, IntArray
 from mmkrl.data.negatives import NegativeSampler
 from mmkrl.data.splits import TRAIN, VALIDATION
@@ -55,7 +55,6 @@ class TripleLearner:
         seed: int,
     ) -> None:
         self._config = config
-        self._seed = seed
         self._train_N3 = np.ascontiguousarray(graph.triples[TRAIN], np.int64)
         validation_N3 = graph.triples[VALIDATION]
         for name in (TRAIN, VALIDATION):
@@ -65,7 +64,7 @@ class TripleLearner:
         self._sampler = NegativeSampler(self._train_N3, *sizes, config.negatives)
         self._validation_N3 = _sample(validation_N3, config.validation_triples)
         self._known = KnownTriples.of(np.concatenate([self._train_N3, validation_N3]))
-        self._orders: dict[tuple[str, int], IntArray] = {}
+        self._epochs = ShuffledEpochs(len(self._train_N3), seed)
         self.module = make_model(graph, config, images, texts)
 
     def phases(self) -> list[Phase]:
@@ -102,7 +101,8 @@ class TripleLearner:
 
     def batch(self, phase: Phase, step: int, seed: int) -> Batch:
         """The global batch of a step: the next triples of an endless series of shuffled epochs."""
-        triple_B3 = self._next(phase, step)
+        row_B = self._epochs.batch(phase.name, step, self._config.batch_size)
+        triple_B3 = np.take(self._train_N3, row_B, axis=0)
         rows = {"triple": torch.from_numpy(triple_B3)}
         shared = {}
         if self._config.loss != "one_vs_all":
@@ -113,28 +113,6 @@ class TripleLearner:
                 rows["true"] = torch.from_numpy(true_B2P)
                 shared["pool"] = torch.from_numpy(pool_C2P)
         return Batch(rows, shared, seed=seed)
-
-    def _next(self, phase: Phase, step: int) -> IntArray:
-        """A step's triples, shape (B, 3)."""
-        count, size = len(self._train_N3), self._config.batch_size
-        first, last = step * size, (step + 1) * size
-        parts = []
-        for epoch in range(first // count, (last - 1) // count + 1):
-            start = epoch * count
-            shuffled_N3 = self._shuffled(phase, epoch)
-            parts.append(shuffled_N3[max(first - start, 0) : min(last - start, count)])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _shuffled(self, phase: Phase, epoch: int) -> IntArray:
-        """The training triples in the order of an epoch; the last two orders are kept."""
-        key = phase.name, epoch
-        if key not in self._orders:
-            generator = np.random.default_rng([self._seed, zlib.crc32(phase.name.encode()), epoch])
-            while len(self._orders) > 1:
-                del self._orders[next(iter(self._orders))]
-            order_N = generator.permutation(len(self._train_N3))
-            self._orders[key] = np.take(self._train_N3, order_N, axis=0)
-        return self._orders[key]
 
     def validate(self) -> dict[str, float]:
         """Filtered link prediction, heads and tails, on (a sample of) the validation triples.

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mmkrl.train.gathered import gathered
 from mmkrl.train.learner import Measurement
 
 
@@ -148,25 +149,16 @@ def _mean_of_rows(gradient: Tensor) -> Tensor:
     """The mean of the processes' sparse gradients."""
     gradient = gradient.coalesce()
     row_U, value_UD = gradient.indices()[0], gradient.values()
-    count_W = _gathered(row_U.new_tensor([len(row_U)]))
-    most = max(int(count) for count in count_W)
-    rows, values = (
-        torch.cat([part[: int(count)] for part, count in zip(_gathered(own), count_W, strict=True)])
-        for own in (_padded(row_U, most), _padded(value_UD, most))
-    )
+    count_W = gathered(row_U.new_tensor([len(row_U)]))
+    most = int(count_W.max())
+    kept_N = (torch.arange(most, device=count_W.device) < count_W[:, None]).flatten()
+    rows, values = (gathered(_padded(own, most))[kept_N] for own in (row_U, value_UD))
     mean = torch.sparse_coo_tensor(rows[None], values / len(count_W), gradient.shape)
     return mean.coalesce()
 
 
 def _padded(own: Tensor, length: int) -> Tensor:
     return torch.cat([own, own.new_zeros(length - len(own), *own.shape[1:])])
-
-
-def _gathered(own: Tensor) -> list[Tensor]:
-    """The tensors of all processes, which have the same shape."""
-    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(every, own)
-    return every
 
 
 def mean_over_processes(values: Tensor) -> Tensor:

@@ -3,12 +3,9 @@
 Reads FOLDER/cases.json, writes losses, gradients and weights of every rank to FOLDER.
 """
 
-import json
-import sys
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
 from mmkrl.models.caption_learner import CaptionLearner
 from mmkrl.models.mtls_learner import caption_learner
@@ -16,6 +13,7 @@ from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.train.context import LocalContext, distributed, mean_over_processes
 from mmkrl.train.loop import LoopConfig, fit, shard
 from tests.support.captions import things
+from tests.support.processes import take_part
 
 
 def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
@@ -44,17 +42,5 @@ def _gradients(learner: CaptionLearner, context: LocalContext) -> dict:
     return {"loss": float(loss), "gradients": gradients}
 
 
-def main(rank: int, world_size: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    given = json.loads((folder / "cases.json").read_text())
-    store = dist.FileStore(str(folder / "store"), world_size)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
-    for name, config in given["cases"].items():
-        result = run(folder / name, config, given["loop"], rank)
-        torch.save(result, folder / f"{name}-{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    take_part(run)

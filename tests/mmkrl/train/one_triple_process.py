@@ -3,18 +3,16 @@
 Reads FOLDER/cases.json, writes what rank 0 logged and every rank's weights to FOLDER.
 """
 
-import json
-import sys
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
 from mmkrl.models.triple_config import TripleConfig
 from mmkrl.models.triple_learner import TripleLearner
 from mmkrl.train.context import LocalContext
 from mmkrl.train.loop import LoopConfig, fit
 from tests.support.graphs import row_graph, some_images
+from tests.support.processes import take_part
 
 
 def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
@@ -31,17 +29,5 @@ def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
     }
 
 
-def main(rank: int, world_size: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    given = json.loads((folder / "cases.json").read_text())
-    store = dist.FileStore(str(folder / "store"), world_size)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
-    for name, config in given["cases"].items():
-        result = run(folder / name, config, given["loop"], rank)
-        torch.save(result, folder / f"{name}-{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    take_part(run)
