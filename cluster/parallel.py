@@ -10,12 +10,13 @@ import ray
 from cluster.progress import progress
 from cluster.session import cores
 
+Name = TypeVar("Name")
 Result = TypeVar("Result")
 
 
 def parallel(
-    work: Callable[..., Result], calls: Mapping[str, tuple[Any, ...]], *, label: str
-) -> dict[str, Result]:
+    work: Callable[..., Result], calls: Mapping[Name, tuple[Any, ...]], *, label: str
+) -> dict[Name, Result]:
     """Call a function with several sets of arguments, as many at a time as there are cores.
 
     Args:
@@ -29,7 +30,7 @@ def parallel(
     task: Any = ray.remote(num_cpus=ray.cluster_resources().get("CPU", 1) / cores())(_call)
     shared = ray.put(work)
     waiting = {task.remote(shared, arguments): name for name, arguments in calls.items()}
-    results: dict[str, Result] = {}
+    results: dict[Name, Result] = {}
     with progress(len(calls), label, "parts") as bar:
         while waiting:
             ready, _ = ray.wait(list(waiting))

@@ -14,12 +14,12 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished, step
 from mmkrl.data.dataset import Dataset, write_file
+from mmkrl.data.splits import TEST, VALIDATION
+from mmkrl.evaluate.evaluation import REPORT
 from mmkrl.evaluate.report import as_table, as_text, from_json
 from mmkrl.evaluate.summary import differences, headline, summarise
-from mmkrl.index.comparison import Comparison, by_label
+from mmkrl.index.comparison import Comparison, by_label, keep_values, notes
 from mmkrl.tracking import Run
-
-REPORT = "report.json"
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
@@ -27,9 +27,10 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     compared = comparison(config, step(config, "evaluate").inputs)
 
     def work(step: Step, tracked: Run) -> Work:
-        calls = {" ".join(method): method for method in compared.methods()}
-        measured = parallel(compared.measure, calls, label="evaluate")
-        values = by_label(compared, {method: measured[key] for key, method in calls.items()})
+        chosen = (VALIDATION, *compared.served)
+        calls = [chosen, *((TEST, *method) for method in compared.methods())]
+        measured = parallel(compared.measure, {call: call for call in calls}, label="evaluate")
+        values = by_label(compared, {call[1:]: measured[call] for call in calls[1:]})
         results = summarise(values, config.evaluate)
         ahead = differences(values, compared.headlines, compared.reference, config.evaluate)
         report = as_text(results, compared.reference, ahead)
@@ -37,7 +38,9 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         for path, text in ({REPORT: report} | pages(config, compared)).items():
             tracked.text(text, path)
             files.append(write_file(step.location, path, text.encode()))
-        return Work([], files, {}, headline(results, compared.headlines))
+        kept = {TEST: values, VALIDATION: {compared.reference: [measured[chosen]]}}
+        unit = keep_values(step.location, compared, kept)
+        return Work([unit], files, notes(compared), headline(results, compared.headlines))
 
     outcome = recorded(config, "evaluate", work, force=force)
     show(finished(config, "evaluate"), compared)

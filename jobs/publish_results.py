@@ -10,10 +10,10 @@ import typer
 
 from jobs.command import ConfigOption, SetOption
 from jobs.config import PipelineConfig
-from jobs.evaluate import REPORT
 from jobs.steps import finished
 from mmkrl.config import load
 from mmkrl.errors import UserError
+from mmkrl.evaluate.evaluation import REPORT
 from mmkrl.viz import results as render
 
 _DOCS = Path("docs")

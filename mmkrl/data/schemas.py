@@ -204,6 +204,29 @@ DUPLICATES = _schema(
         "distance": _INT,  # bits in which the hash differs from the kept one's
     },
 )
+QUERIES = _schema(
+    "queries",
+    1,
+    {
+        "split": _TEXT,  # validation or test
+        "task": _TEXT,
+        "query": _TEXT,  # what was asked, by name
+        "relation": _TEXT,  # the relation it is about; empty if there are none
+        "group": pa.int64(),  # queries of one group are resampled together
+    },
+)
+VALUES = _schema(
+    "values",
+    1,
+    {
+        "split": _TEXT,
+        "method": _TEXT,
+        "run": _INT,  # which of the method's seeds, by position
+        "task": _TEXT,
+        "metric": _TEXT,
+        "value": pa.list_(pa.field("item", pa.float64(), nullable=False)),  # of the task's queries
+    },
+)
 DEAD_LETTERS = _schema(
     "dead_letters",
     1,
@@ -260,6 +283,8 @@ _BY_NAME = {
         ENTITY_TEXTS,
         HASHES,
         DUPLICATES,
+        QUERIES,
+        VALUES,
         DEAD_LETTERS,
     )
 }

@@ -112,9 +112,11 @@ def caption_tasks(space: CaptionSpace, *, chunk: int = CHUNK) -> dict[str, TaskV
     image_K, captions_of_images = _captions_of_images(image_C, counts.caption_C4)
     annotation, search = _values(captions_of_images), _values(_images_of_captions(counts.image_C2))
     sizes = len(image_ID), len(text_CD)
+    right = "a caption of the query image", "the image of the query caption"
+    each_C = np.arange(len(image_C))
     return {
-        IMAGE_TEXT: TaskValues(annotation, image_K, "a caption of the query image", *sizes),
-        TEXT_IMAGE: TaskValues(search, image_C, "the image of the query caption", *sizes[::-1]),
+        IMAGE_TEXT: TaskValues(annotation, image_K, right[0], *sizes, asked=image_K),
+        TEXT_IMAGE: TaskValues(search, image_C, right[1], *sizes[::-1], asked=each_C),
     }
 
 

@@ -9,7 +9,7 @@ Filtered ranks leave out the other answers known from all splits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -100,9 +100,16 @@ class _Split:
         return self.graph.triples[self.name]
 
     def task(self, definition: str, kept_N: Mask | None = None) -> TaskValues:
-        """Filtered ranks of heads and tails, of all triples or of those kept."""
+        """Filtered ranks of heads and tails, of all triples or of those kept.
+
+        Of all N triples, the query for the head of triple n is asked at n, for its tail at N + n.
+        """
         both = self.ranks.head.filtered_N, self.ranks.tail.filtered_N
-        return self.values(definition, *both, kept_N=kept_N)
+        task = self.values(definition, *both, kept_N=kept_N)
+        if kept_N is not None:
+            return task
+        count = len(self.triple_N3)
+        return replace(task, asked=np.concatenate([np.arange(count), count + np.arange(count)]))
 
     def values(
         self, definition: str, *sides: npt.NDArray[np.float64], kept_N: Mask | None = None

@@ -21,6 +21,8 @@ class TaskValues:
         definition: What counts as right.
         queries: Size of the query pool, skipped ones included.
         gallery: Items each query is compared with.
+        asked: Position of each query in what the task asks about, where values are to be kept by
+            query; what the positions count is for those who know the data to say.
     """
 
     values: Values
@@ -28,3 +30,4 @@ class TaskValues:
     definition: str
     queries: int
     gallery: int
+    asked: npt.NDArray[np.int64] | None = None

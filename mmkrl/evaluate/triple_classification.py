@@ -56,7 +56,12 @@ def classification_tasks(
     definition = "a triple and one made false, told apart by thresholds fitted on validation"
     return {
         CLASSIFICATION: TaskValues(
-            {"accuracy": right_N}, pairs.triple_N, definition, len(graph.triples[split]), 2
+            {"accuracy": right_N},
+            pairs.triple_N,
+            definition,
+            len(graph.triples[split]),
+            2,
+            asked=pairs.triple_N,
         ),
         f"{CLASSIFICATION}, mean of relations": TaskValues(
             {"accuracy": right_R}, relation_R, f"{definition}; a row a relation", len(right_R), 2

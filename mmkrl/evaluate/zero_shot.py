@@ -39,20 +39,32 @@ class Space:
     image_ND: Tensor
 
 
-def zero_shot_tasks(knowledge: Knowledge, space: Space) -> dict[str, TaskValues]:
-    """Every task's values for a space, by task name."""
-    return dict(_tasks(knowledge, space))
+def zero_shot_tasks(knowledge: Knowledge, space: Space, split: str = TEST) -> dict[str, TaskValues]:
+    """Every task's values for a space, by task name.
+
+    Queries that are texts are asked at the position of their relationship, those that are images
+    at the position of their row.
+
+    Args:
+        knowledge: Relationships and images.
+        space: Vectors of the method.
+        split: Whose images and relationships; of any other than the test, those tasks alone that
+            need nothing but them.
+    """
+    pool = Pool.of(knowledge, split)
+    tasks = dict(_held_out(knowledge, space, pool))
+    if split == TEST:
+        tasks |= dict(_of_unseen_source(knowledge, space, pool))
+        tasks |= dict(_of_shared_images(knowledge, space))
+    return tasks
 
 
-def _tasks(knowledge: Knowledge, space: Space) -> Iterator[tuple[str, TaskValues]]:
-    pool = Pool.of(knowledge, TEST)
+def _held_out(knowledge: Knowledge, space: Space, pool: Pool) -> Iterator[tuple[str, TaskValues]]:
     yield "text-image", _text_image(space, pool)
     yield "image-text", _image_text(space, pool)
     yield "image-image", _image_image(space, pool)
     yield "text-text", _text_text(knowledge, space, pool)
     yield "recognition", _recognition(space, pool, pool.label_R, "unseen relationships")
-    yield from _of_unseen_source(knowledge, space, pool)
-    yield from _of_shared_images(knowledge, space)
 
 
 def _of_unseen_source(
@@ -92,7 +104,14 @@ def _of_shared_images(knowledge: Knowledge, space: Space) -> Iterator[tuple[str,
 def _some(task: TaskValues, kept_Q: npt.NDArray[np.bool_]) -> TaskValues:
     """A task with some of its queries."""
     values = {name: value[kept_Q] for name, value in task.values.items()}
-    return replace(task, values=values, groups=task.groups[kept_Q], queries=int(kept_Q.sum()))
+    assert task.asked is not None
+    return replace(
+        task,
+        values=values,
+        groups=task.groups[kept_Q],
+        asked=task.asked[kept_Q],
+        queries=int(kept_Q.sum()),
+    )
 
 
 def _text_image(space: Space, pool: Pool) -> TaskValues:
@@ -104,7 +123,7 @@ def _text_image(space: Space, pool: Pool) -> TaskValues:
     groups = pool.label_R.numpy()[metrics.query_index]
     definition = "an image of the query's relationship"
     sizes = len(pool.label_R), len(pool.image_U)
-    return TaskValues(_named(metrics.per_query()), groups, definition, *sizes)
+    return TaskValues(_named(metrics.per_query()), groups, definition, *sizes, asked=groups)
 
 
 def _image_text(space: Space, pool: Pool) -> TaskValues:
@@ -113,10 +132,10 @@ def _image_text(space: Space, pool: Pool) -> TaskValues:
         space.text_RD[pool.label_R],
         relevance=pool.texts_of_images,
     )
-    groups = pool.label_U.numpy()[metrics.query_index]
+    groups, asked = (own_U.numpy()[metrics.query_index] for own_U in (pool.label_U, pool.image_U))
     definition = "a relationship the query image shows"
     sizes = len(pool.image_U), len(pool.label_R)
-    return TaskValues(_named(metrics.per_query()), groups, definition, *sizes)
+    return TaskValues(_named(metrics.per_query()), groups, definition, *sizes, asked=asked)
 
 
 def _image_image(space: Space, pool: Pool) -> TaskValues:
@@ -127,10 +146,10 @@ def _image_image(space: Space, pool: Pool) -> TaskValues:
         relevance=pool.images_of_images,
         exclude_self=torch.arange(len(image_UD)),
     )
-    groups = pool.label_U.numpy()[metrics.query_index]
+    groups, asked = (own_U.numpy()[metrics.query_index] for own_U in (pool.label_U, pool.image_U))
     definition = "another image that shows one of its relationships"
     sizes = len(pool.image_U), len(pool.image_U) - 1
-    return TaskValues(_named(metrics.per_query()), groups, definition, *sizes)
+    return TaskValues(_named(metrics.per_query()), groups, definition, *sizes, asked=asked)
 
 
 def _text_text(knowledge: Knowledge, space: Space, pool: Pool) -> TaskValues:
@@ -145,7 +164,7 @@ def _text_text(knowledge: Knowledge, space: Space, pool: Pool) -> TaskValues:
     values = _named(metrics.per_query()) | {"NDCG@10": gains[metrics.query_index]}
     groups = pool.label_R.numpy()[metrics.query_index]
     definition = "a relationship that shares two of the three slots (NDCG: gain is shared slots)"
-    return TaskValues(values, groups, definition, len(text_RD), len(text_RD) - 1)
+    return TaskValues(values, groups, definition, len(text_RD), len(text_RD) - 1, asked=groups)
 
 
 def _recognition(space: Space, pool: Pool, candidate_C: Tensor, among: str) -> TaskValues:
@@ -163,6 +182,7 @@ def _recognition(space: Space, pool: Pool, candidate_C: Tensor, among: str) -> T
         f"the image's relationship among {len(candidate_C)} {among}; averaged over images",
         len(pool.label_N),
         len(candidate_C),
+        asked=pool.image_U[pool.place_N].numpy(),
     )
 
 

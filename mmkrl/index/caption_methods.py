@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from mmkrl.evaluate.arithmetic import Answered, answers, arithmetic_tasks
 from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE, caption_tasks
 from mmkrl.evaluate.class_retrieval import class_tasks
 from mmkrl.evaluate.clustering import clustering_tasks
+from mmkrl.evaluate.compare_values import Named
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
@@ -63,11 +65,19 @@ class CaptionComparison:
         """The first model."""
         return self.train.members[0][0]
 
-    def measure(self, name: str, seed: str) -> dict[str, TaskValues]:
-        """Retrieval both ways by one model; what classes and arithmetic tell, if there are any."""
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The first model with the first seed."""
+        name, seed = self.train.members[0]
+        return name, str(seed)
+
+    def measure(self, split: str, name: str, seed: str) -> dict[str, TaskValues]:
+        """Retrieval both ways by one model; of test images, what classes and arithmetic tell."""
         learner, captions = self._trained(name, int(seed))
-        space, knows_words = learner.space(TEST), _knows_words(self.train.captions[name])
+        space, knows_words = learner.space(split), _knows_words(self.train.captions[name])
         tasks = caption_tasks(space)
+        if split != TEST:
+            return tasks
         image_N = captions.images(TEST)
         label_L, class_N = np.unique(captions.label_I[image_N], return_inverse=True)
         if len(label_L) > 1 and "" not in label_L:
@@ -88,6 +98,19 @@ class CaptionComparison:
         texts = [captions.texts[c] for c in captions.captions(TEST)]
         found = answers(learner.space(TEST), texts, self.evaluate.swaps, learner.vectors_of)
         return list(found), [captions.ids[i] for i in captions.images(TEST)]
+
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+        """Images by their id; captions by that of their image and what they say."""
+        captions = self.data.load()
+        ids = [captions.ids[i] for i in captions.images(split)]
+        texts = [captions.texts[c] for c in captions.captions(split)]
+        named = {}
+        for task, values in tasks.items():
+            names = [ids[image] for image in values.groups.tolist()]
+            if task == TEXT_IMAGE:
+                names = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+            named[task] = Named(names, [""] * len(names))
+        return named
 
     def _trained(self, name: str, seed: int) -> tuple[CaptionLearner, Captions]:
         captions = self.data.load()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+import pyarrow as pa
+
+from mmkrl.data.dataset import write_unit
+from mmkrl.data.manifest import UnitRecord
+from mmkrl.evaluate.compare_values import Named, query_table, value_table
 from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
+from mmkrl.storage import Location
 
 
 class Comparison(Protocol):
@@ -43,7 +49,16 @@ class Comparison(Protocol):
 
     @property
     def measure(self) -> Callable[..., dict[str, TaskValues]]:
-        """All task values of a method."""
+        """All task values of a split and a method."""
+        ...
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The method of the first member, the one that can be registered."""
+        ...
+
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+        """The queries of those tasks, by name, of which values are kept by query."""
         ...
 
 
@@ -60,3 +75,39 @@ def by_label(
     for method, tasks in measured.items():
         values.setdefault(compared.label(*method), []).append(tasks)
     return values
+
+
+def keep_values(
+    location: Location,
+    compared: Comparison,
+    values: Mapping[str, Mapping[str, Sequence[Mapping[str, TaskValues]]]],
+) -> UnitRecord:
+    """Write the values of every query that the table of the report and its headlines are made of.
+
+    Args:
+        location: The dataset of the evaluation.
+        compared: The comparison.
+        values: Task values by split and method, one entry a seed.
+    """
+    columns = list(dict.fromkeys((*compared.headlines, *compared.columns)))
+    queries, kept = [], []
+    for split, methods in values.items():
+        first = next(iter(methods.values()))[0]
+        tasks = {task: first[task] for task, _ in columns if task in first}
+        named = compared.named(split, tasks)
+        queries += [query_table(split, name, named[name], tasks[name].groups) for name in tasks]
+        kept.append(value_table(split, methods, columns))
+    tables = {"queries": pa.concat_tables(queries), "values": pa.concat_tables(kept)}
+    rows = tables["queries"].num_rows
+    return write_unit(location, 0, tables, rows_in=rows, rows_out=rows)
+
+
+def notes(compared: Comparison) -> dict[str, Any]:
+    """What an evaluation's manifest says of what was compared."""
+    return {
+        "title": compared.title,
+        "reference": compared.reference,
+        "served": list(compared.served),
+        "headlines": [list(pair) for pair in compared.headlines],
+        "columns": [list(pair) for pair in compared.columns],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ from mmkrl.data.dataset import Dataset
 from mmkrl.data.knowledge import Knowledge, load_knowledge
 from mmkrl.data.words import load_words
 from mmkrl.evaluate.baselines import BASELINES, ridge_images
+from mmkrl.evaluate.compare_values import Named
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
@@ -76,12 +78,35 @@ class ZeroShotComparison:
         variant, seed = self.train.members[0]
         return self.label(variant, str(seed))
 
-    def measure(self, kind: str, name: str) -> dict[str, TaskValues]:
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The first variant with the first seed."""
+        variant, seed = self.train.members[0]
+        return variant, str(seed)
+
+    def measure(self, split: str, kind: str, name: str) -> dict[str, TaskValues]:
         """All task values of one method."""
         knowledge = self.knowledge()
         if kind == _BASELINE:
-            return zero_shot_tasks(knowledge, BASELINES[name](knowledge, self.evaluate))
-        return zero_shot_tasks(knowledge, self.member_space(knowledge, kind, int(name)))
+            space = BASELINES[name](knowledge, self.evaluate)
+        else:
+            space = self.member_space(knowledge, kind, int(name))
+        return zero_shot_tasks(knowledge, space, split)
+
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:  # noqa: ARG002 - positions are of all splits
+        """Relationships by their parts; images by their id and a relationship they show."""
+        knowledge = self.knowledge()
+        texts = [" | ".join(parts) for parts in knowledge.relationships.texts]
+        named = {}
+        for task, values in tasks.items():
+            labels, ids = values.groups.tolist(), knowledge.images.ids
+            names = [texts[label] for label in labels]
+            if not task.startswith("text-") and values.asked is not None:
+                pairs = zip(values.asked.tolist(), names, strict=True)
+                names = [f"{ids[image]}: {name}" for image, name in pairs]
+            relations = [knowledge.relationships.texts[label][1] for label in labels]
+            named[task] = Named(names, relations)
+        return named
 
     def member_space(self, knowledge: Knowledge, variant: str, seed: int) -> Space:
         """A member's vectors; one that learned no images gets its images by ridge regression."""

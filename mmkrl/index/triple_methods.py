@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.graph import pictured
+from mmkrl.data.graph import Graph, IntArray, pictured
+from mmkrl.data.splits import TEST, TRAIN
+from mmkrl.evaluate.compare_values import Named
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.link_prediction import LINK_PREDICTION, Ranker, link_prediction_tasks
+from mmkrl.evaluate.link_prediction import LINK_PREDICTION, Ranker, tasks_of_ranks
 from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
 from mmkrl.evaluate.triple_classification import CLASSIFICATION, classification_tasks
+from mmkrl.evaluate.triple_filter import KnownTriples
 from mmkrl.models.triple_config import WHOLE
 from mmkrl.train.config import TrainConfig
 from mmkrl.train.loop import LoopConfig
@@ -68,8 +74,17 @@ class TripleComparison:
         name, _ = self.train.members[0]
         return self.label(name, "", WHOLE)
 
-    def measure(self, name: str, seed: str, view: str) -> dict[str, TaskValues]:
-        """Link prediction and triple classification of one view."""
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The first model with the first seed, by all it has."""
+        name, seed = self.train.members[0]
+        return name, str(seed), WHOLE
+
+    def measure(self, split: str, name: str, seed: str, view: str) -> dict[str, TaskValues]:
+        """Link prediction and, of test triples, triple classification of one view.
+
+        What is measured on validation triples knows nothing of those of the test, as in training.
+        """
         run = TripleRun(self.train.triples[name], LoopConfig(), self.data, int(seed))
         graph = self.data.load()
         learner = run.learner(graph)
@@ -78,5 +93,37 @@ class TripleComparison:
         )
         scorer = learner.scorer(view)
         pictured_E = pictured(graph, self.data.graph)
-        tasks = link_prediction_tasks(graph, scorer, pictured_E, rank=self.rank)
+        known = KnownTriples.of(_filter(graph, split))
+        ranks = self.rank(scorer, graph.triples[split], known=known)
+        tasks = tasks_of_ranks(graph, ranks, pictured_E, split=split)
+        if split != TEST:
+            return tasks
         return tasks | classification_tasks(graph, scorer, seed=self.evaluate.seed)
+
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+        """Triples by their parts; what is looked for stands in brackets."""
+        graph = self.data.load()
+        rows = graph.triples[split].tolist()
+        triples = [(graph.entities[h], graph.relations[r], graph.entities[t]) for h, r, t in rows]
+        named = {}
+        for task, values in tasks.items():
+            assert values.asked is not None
+            places = [divmod(place, len(triples)) for place in values.asked.tolist()]
+            several = task == LINK_PREDICTION
+            names = [_asked(triples[n], side if several else None) for side, n in places]
+            named[task] = Named(names, [triples[n][1] for _, n in places])
+        return named
+
+
+def _filter(graph: Graph, split: str) -> IntArray:
+    """What a filtered ranking of a split must not count."""
+    if split == TEST:
+        return graph.known()
+    return np.concatenate([graph.triples[TRAIN], graph.triples[split]])
+
+
+def _asked(triple: tuple[str, str, str], side: int | None) -> str:
+    head, relation, tail = triple
+    if side is None:
+        return f"{head} | {relation} | {tail}"
+    return f"[{head}] | {relation} | {tail}" if side == 0 else f"{head} | {relation} | [{tail}]"

@@ -16,6 +16,7 @@ from mmkrl.evaluate.intervals import (
     bootstrap_median,
     over_seeds,
     paired_difference,
+    paired_test,
 )
 
 Bootstrap = Callable[..., Interval]
@@ -110,3 +111,30 @@ def test_unusable_values_are_refused() -> None:
         paired_difference([1.0, 2.0], [1.0], [0, 1])
     with pytest.raises(UserError, match="at least one array"):
         over_seeds([], [])
+
+
+def test_the_p_value_is_the_share_of_resamples_on_the_other_side_of_zero() -> None:
+    shifted = [value - 3.2 for value in VALUES]
+    zeros = [0.0] * len(VALUES)
+    every = [
+        np.mean([value - 3.2 for value in drawn_values(names)])
+        for names in itertools.product("abc", repeat=3)
+    ]
+    expected = 2 * min(np.mean([m <= 0 for m in every]), np.mean([m >= 0 for m in every]))
+    interval, p = paired_test(shifted, zeros, GROUPS, resamples=20_000)
+    assert interval == paired_difference(shifted, zeros, GROUPS, resamples=20_000)
+    assert p == pytest.approx(expected, abs=0.02)
+
+
+def test_no_difference_is_no_surprise_and_a_clear_one_is_one() -> None:
+    noise = np.random.default_rng(2).normal(size=(2, 300))
+    groups = np.arange(300)
+    assert paired_test(noise[0], noise[0], groups)[1] == 1
+    assert paired_test(noise[0], noise[1], groups)[1] > 0.05
+    assert paired_test(noise[0] + 1, noise[1], groups)[1] == pytest.approx(2 / 2001)
+
+
+def test_a_single_group_tells_nothing_about_surprise() -> None:
+    interval, p = paired_test([1, 2], [0, 0], ["a", "a"])
+    assert (interval.mean, p) == (1.5, 1.0)
+    assert math.isnan(interval.low)

@@ -8,6 +8,7 @@ from safetensors.torch import save
 
 from mmkrl.data.captions import CaptionSplit
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_file
+from mmkrl.data.splits import TEST, VALIDATION
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.index.caption_methods import CaptionComparison
 from mmkrl.storage import locate
@@ -65,13 +66,26 @@ def compared(request, tmp_path_factory):
 def test_tasks(compared):
     classes, comparison = compared
     with_classes = RETRIEVAL | (CLUSTERS if classes else set())
-    assert comparison.measure("order", "0").keys() == with_classes
-    found = comparison.measure("cosine", "0")
+    assert comparison.measure(TEST, "order", "0").keys() == with_classes
+    found = comparison.measure(TEST, "cosine", "0")
     assert found.keys() == with_classes | ARITHMETIC | (CLASSES if classes else set())
     assert {found[name].queries for name in RETRIEVAL} == {20}
     assert found["arithmetic"].queries == 10  # the dogs
     if classes:
         assert found["annotation"].gallery == 2
+
+
+def test_every_query_has_a_name_of_its_own(compared):
+    _, comparison = compared
+    for split in (TEST, VALIDATION):
+        tasks = comparison.measure(split, *comparison.served)
+        kept = {task: tasks[task] for task in RETRIEVAL}
+        named = comparison.named(split, kept)
+        for task in RETRIEVAL:
+            names = named[task].names
+            assert len(set(names)) == len(names) == len(kept[task].groups)
+    assert [named[task].names[0] for task in sorted(RETRIEVAL)] == ["i01", "i01: A dog"]
+    assert tasks.keys() == RETRIEVAL  # classes and arithmetic are asked of the test alone
 
 
 def test_what_arithmetic_found_is_shown_with_its_images(compared):
