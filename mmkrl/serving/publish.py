@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from mmkrl.data.dataset import write_file
+from mmkrl.data.dataset import Dataset, write_file
 from mmkrl.data.knowledge import load_knowledge
 from mmkrl.data.manifest import FileEntry
 from mmkrl.data.words import load_words
 from mmkrl.features.config import ExtractConfig
 from mmkrl.index.build import build_space
-from mmkrl.serving.log import log_space
+from mmkrl.index.triple_space import TripleSpace
+from mmkrl.serving.log import log_model
 from mmkrl.storage import Location
 from mmkrl.tracking import Run as TrackedRun
 from mmkrl.train.members import SPACE_FOLDER, load_weights, member_name, restore
 from mmkrl.train.run import Run
+from mmkrl.train.triple_run import TripleRun
 
 
 def publish_space(
@@ -37,11 +40,45 @@ def publish_space(
     knowledge = load_knowledge(run.mined, run.extracted, words, run.cache, features)
     weights = load_weights(location, member_name(run.variant, run.seed))
     learner = restore(weights, run.config, knowledge, run.variant)
+    space = build_space(learner, knowledge, words, extract.only(features))
+    data = {"mined": run.mined, "extracted": run.extracted}
+    return _publish(location, space.save, tracked, data)
+
+
+def publish_triples(
+    location: Location, run: TripleRun, name: str, tracked: TrackedRun
+) -> list[FileEntry]:
+    """Build the space of a trained model of triples, write it and log it.
+
+    Args:
+        location: The dataset of the job ``train``.
+        run: The run whose best weights it holds.
+        name: What the model is called there.
+        tracked: The MLflow run that gets the model.
+
+    Returns:
+        The files written.
+    """
+    graph = run.data.load()
+    learner = run.learner(graph)
+    learner.module.load_state_dict(load_weights(location, member_name(name, run.seed)))
+    data = {"graph": run.data.graph}
+    if run.config.pictured and run.data.extracted:
+        data["extracted"] = run.data.extracted
+    return _publish(location, TripleSpace.of(learner.module, graph).save, tracked, data)
+
+
+def _publish(
+    location: Location,
+    save: Callable[[Path], None],
+    tracked: TrackedRun,
+    data: dict[str, Dataset],
+) -> list[FileEntry]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / SPACE_FOLDER
-        build_space(learner, knowledge, words, extract.only(features)).save(folder)
-        digests = {"mined": run.mined.digest, "extracted": run.extracted.digest}
-        log_space(folder, tracked.id, digests)
+        save(folder)
+        digests = {key: dataset.digest for key, dataset in data.items()}
+        log_model(folder, tracked.id, digests)
         return [
             write_file(location, f"{SPACE_FOLDER}/{file.name}", file.read_bytes())
             for file in sorted(folder.iterdir())

@@ -1,37 +1,29 @@
-"""The MLflow pyfunc of a knowledge space.
+"""The MLflow pyfunc of a trained model: one row of input is one question.
 
-One row of input is one question. ``task`` says which:
-
-* ``embed_text``: the knowledge vector of ``text``;
-* ``embed_image``: the knowledge vector of ``image`` (encoded bytes);
-* ``retrieve``: the best images of the gallery for ``text``;
-* ``recognise``: the best relationships for ``image``.
+The column ``task`` says what is wanted; :mod:`mmkrl.serving.answering` says what a kind of model
+can be asked, and with which columns.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from torch import Tensor
 
 from mmkrl.errors import UserError
-from mmkrl.index.space import Answer, KnowledgeSpace
-
-TASKS = ("embed_text", "embed_image", "retrieve", "recognise")
-_DEFAULT_COUNT = 10
+from mmkrl.serving.answering import Given, Row, Task, Wanted, load
 
 
-class SpaceModel(PythonModel):
-    """Answers questions with a :class:`~mmkrl.index.space.KnowledgeSpace`."""
+class AnsweringModel(PythonModel):
+    """Answers questions with the model that was logged with it."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the space that was logged with the model."""
-        self._space = KnowledgeSpace.load(Path(context.artifacts["space"]))
+        """Load the model."""
+        self._asked = load(Path(context.artifacts["space"]))
 
     def predict(
         self,
@@ -42,42 +34,57 @@ class SpaceModel(PythonModel):
         """Answer each row.
 
         Args:
-            context: Unused; the space was loaded once.
-            model_input: Columns ``task`` and ``text`` or ``image``.
-            params: ``count``, how many answers to give.
+            context: Unused; the model was loaded once.
+            model_input: Column ``task``, and the columns that its tasks need.
+            params: ``count``, how many answers to give; ``new``, see
+                :class:`~mmkrl.serving.answering.Wanted`.
 
         Returns:
-            Columns ``vector`` (the question's place in the space), ``names`` and ``scores``
-            (empty for the embedding tasks).
+            Columns ``vector`` (the question's place in the space), ``names`` and ``scores``; each
+            is empty where a task gives none.
 
         Raises:
-            UserError: unknown task, or the column it needs is missing.
+            MlflowException: unknown task, or a column it needs is missing, or what it asks about
+                is not known; a server answers it with status 400 and the message.
         """
-        count = int((params or {}).get("count", _DEFAULT_COUNT))
-        rows = [self._answer(row, count) for row in model_input.to_dict("records")]
-        return pd.DataFrame(rows, columns=["vector", "names", "scores"])
+        try:
+            return self._answers(model_input, params)
+        except UserError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
 
-    def _answer(self, row: Mapping[Any, Any], count: int) -> dict[str, list[Any]]:
-        task = row["task"]
-        if task not in TASKS:
-            raise UserError(f"task {task!r}: expected one of {', '.join(TASKS)}")
-        column = "text" if task in ("embed_text", "retrieve") else "image"
-        value = row.get(column)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            raise UserError(f"task {task!r} needs the column {column!r}")
-        if column == "text":
-            vector_1D = self._space.embed_texts([value])
-            ask: Callable[[Tensor, int], list[list[Answer]]] = self._space.retrieve
-        else:
-            vector_1D = self._space.embed_images([bytes(value)])
-            ask = self._space.recognise
-        answers = ask(vector_1D, count)[0] if task in ("retrieve", "recognise") else []
-        return _row(vector_1D, answers)
+    def _answers(self, model_input: pd.DataFrame, params: dict[str, Any] | None) -> pd.DataFrame:
+        wanted = Wanted(**(params or {}))
+        by_task: dict[str, list[int]] = defaultdict(list)
+        rows = model_input.to_dict("records")
+        for place, row in enumerate(rows):
+            by_task[str(row["task"])].append(place)
+        given: dict[int, Given] = {}
+        for name, places in by_task.items():
+            task = self._task(name)
+            questions = [_question(name, task, rows[place]) for place in places]
+            given |= zip(places, task.give(questions, wanted), strict=True)
+        columns = [_row(given[place]) for place in range(len(rows))]
+        return pd.DataFrame(columns, columns=["vector", "names", "scores"])
+
+    def _task(self, name: str) -> Task:
+        tasks = self._asked.tasks
+        if name not in tasks:
+            raise UserError(f"task {name!r}: expected one of {', '.join(tasks)}")
+        return tasks[name]
 
 
-def _row(vector_1D: Tensor, answers: list[Answer]) -> dict[str, list[Any]]:
+def _question(name: str, task: Task, row: dict[Any, Any]) -> Row:
+    """The columns that a task needs."""
+    values = tuple(row.get(column) for column in task.columns)
+    for column, value in zip(task.columns, values, strict=True):
+        if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN
+            raise UserError(f"task {name!r} needs the column {column!r}")
+    return values
+
+
+def _row(given: Given) -> dict[str, list[Any]]:
     return {
-        "vector": vector_1D[0].tolist(),
-        "names": [answer.name for answer in answers],
-        "scores": [answer.score for answer in answers],
+        "vector": given.vector,
+        "names": [answer.name for answer in given.answers],
+        "scores": [answer.score for answer in given.answers],
     }
