@@ -1,0 +1,79 @@
+"""What two models find first for a query, as shelves of pictures of a comparison."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmkrl.data.dataset import Dataset
+from mmkrl.data.knowledge import SLOTS
+from mmkrl.data.lookup import pictures
+from mmkrl.data.splits import TEST
+from mmkrl.index.space import KnowledgeSpace
+from mmkrl.viz.gallery import Picture, Shelf
+
+_PICTURES = 8  # a row
+_SEPARATOR = " | "
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The test images by what they show.
+
+    Attributes:
+        images: Ids of all of them.
+        right: Ids by relationship, named by its parts.
+    """
+
+    images: frozenset[str]
+    right: Mapping[str, frozenset[str]]
+
+    @staticmethod
+    def of(mined: Dataset) -> Shown:
+        """Those of a dataset of relationships."""
+        relationships = mined.table("relationships", ["relationship_id", *SLOTS]).to_pylist()
+        names = {
+            row["relationship_id"]: _SEPARATOR.join(row[slot] for slot in SLOTS)
+            for row in relationships
+        }
+        right: dict[str, set[str]] = defaultdict(set)
+        columns = ["relationship_id", "image_id", "split"]
+        for row in mined.table("instances", columns).to_pylist():
+            if row["split"] == TEST:
+                right[names[row["relationship_id"]]].add(row["image_id"])
+        every = frozenset(image for images in right.values() for image in images)
+        return Shown(every, {name: frozenset(images) for name, images in right.items()})
+
+
+def found(
+    queries: Sequence[str], spaces: Mapping[str, KnowledgeSpace], shown: Shown, corpus: Dataset
+) -> dict[str, list[Shelf]]:
+    """What each space ranks first for each query, among the test images.
+
+    Args:
+        queries: Relationships, each as ``subject | predicate | object``.
+        spaces: The spaces by the name of their row.
+        shown: What is right.
+        corpus: Where the pictures are.
+    """
+    vectors = {name: space.embed_texts(queries) for name, space in spaces.items()}
+    best = {
+        name: space.retrieve(vectors[name], _PICTURES, shown.images)
+        for name, space in spaces.items()
+    }
+    ids = {answer.name for rows in best.values() for row in rows for answer in row}
+    data = pictures(corpus, ids)
+
+    def picture(query: str, image: str) -> Picture:
+        there = data.get(image)
+        mark = "right" if image in shown.right.get(query, ()) else "wrong"
+        return Picture(there.image if there else b"", there.source if there else "", mark)
+
+    return {
+        query: [
+            Shelf(name, [picture(query, answer.name) for answer in best[name][row]])
+            for name in spaces
+        ]
+        for row, query in enumerate(queries)
+    }
