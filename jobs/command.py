@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 DONE, FAILED, USAGE = 0, 1, 2
 _EXAMPLES = {"graph": "wn9"}  # jobs that demo.yaml has no section for
+_SECTIONS = {"register": "registry"}  # jobs whose section is not called like them
 
 
 @dataclass(frozen=True)
@@ -52,33 +54,44 @@ ForceOption = Annotated[
 ]
 
 
-def command(job: str, run: Run, description: str) -> typer.Typer:
+Connect = Callable[[RayConfig], AbstractContextManager[None]]
+
+
+def no_cluster(_: RayConfig) -> AbstractContextManager[None]:
+    """The connection of a job that does its little work where it is started."""
+    return contextlib.nullcontext()
+
+
+def command(job: str, run: Run, description: str, connect: Connect = session) -> typer.Typer:
     """A command-line program for a job.
 
     Args:
         job: Name of the job.
-        run: Does the work, inside a Ray session.
+        run: Does the work, inside a connection.
         description: Shown by ``--help``.
+        connect: Makes the connection; a Ray session by default.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @app.command(help=description, epilog=epilog(job))
     def main(config: ConfigOption, overrides: SetOption = None, force: ForceOption = False) -> None:
-        raise SystemExit(execute(job, run, config, overrides or [], force=force))
+        settings = overrides or []
+        raise SystemExit(execute(job, run, config, settings, force=force, connect=connect))
 
     return app
 
 
 def epilog(job: str) -> str:
     """The keys of the job's section of the configuration, and an example."""
-    field = PipelineConfig.model_fields.get(job)
+    name = _SECTIONS.get(job, job)
+    field = PipelineConfig.model_fields.get(name)
     section = section_of(field) if field else None
     example = f"python -m jobs.{job} --config jobs/configs/{_EXAMPLES.get(job, 'demo')}.yaml"
     paragraphs = [f"Example: {example}"]
     if section:
         paragraphs += [
             f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
-            for key, default, meaning in describe(section, job)
+            for key, default, meaning in describe(section, name)
         ]
     else:
         paragraphs.append("Keys: see --help of each job.")
@@ -92,7 +105,7 @@ def execute(
     overrides: list[str],
     *,
     force: bool,
-    connect: Callable[[RayConfig], AbstractContextManager[None]] = session,
+    connect: Connect = session,
 ) -> int:
     """Run a job inside a connection, print its result line on stdout, and give its exit status."""
     logging.basicConfig(

@@ -13,8 +13,10 @@ from mmkrl.features.config import ExtractConfig
 from mmkrl.mining.grouping import DedupeConfig
 from mmkrl.mining.parsing import ParseConfig
 from mmkrl.mining.relationships import MineConfig
+from mmkrl.registry import RegistryConfig
 from mmkrl.tracking import TrackingConfig
 from mmkrl.train.config import TrainConfig
+from mmkrl.train.search_config import SweepConfig
 
 
 class QueryConfig(Section):
@@ -51,10 +53,14 @@ class PipelineConfig(Section):
     """Image features."""
     train: TrainConfig = TrainConfig()
     """Learning the knowledge space."""
+    sweep: SweepConfig = SweepConfig()
+    """Searching the settings of ``train``; see ``tuning.sweep``."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Measuring it on held-out relationships."""
     query: QueryConfig = QueryConfig()
     """Asking it."""
+    registry: RegistryConfig = RegistryConfig()
+    """Keeping it in MLflow's model registry."""
 
     @model_validator(mode="after")
     def _features_are_extracted(self) -> PipelineConfig:

@@ -1,0 +1,190 @@
+"""Registering what the chain trained, loading it where mmkrl is not installed, and comparing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from mmkrl.index.space import KnowledgeSpace
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+NAME = "small"  # the experiment's
+TEXT = "woman | as_role | school"
+_ASK = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("mmkrl") is None, "mmkrl is installed here"
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model("models:/small@champion")
+image = open(sys.argv[1], "rb").read()
+tasks = ["embed_text", "embed_image", "retrieve", "recognise"]
+text = sys.argv[2]
+rows = {"task": tasks, "text": [text, None, text, None], "image": [None, image, None, image]}
+found = model.predict(pd.DataFrame(rows), params={"count": 3}).to_dict("list")
+from importlib.metadata import packages_distributions
+used = {name.partition(".")[0] for name in sys.modules}
+homes = {home for name in used for home in packages_distributions().get(name, ())}
+print(json.dumps({"found": found, "homes": sorted(homes)}))
+"""
+
+
+def version_of(place, number=1):
+    return MlflowClient(place.tracking).get_model_version(NAME, str(number))
+
+
+def artifact(place, run, path):
+    mlflow.set_tracking_uri(place.tracking)
+    return mlflow.artifacts.load_text(f"runs:/{run}/{path}")
+
+
+@pytest.fixture(scope="module")
+def registered(chain):
+    """The finished chain's place, and what registering said."""
+    place, _ = chain
+    return place, place.done("register")
+
+
+def test_the_first_version_is_the_champion_with_its_card(registered):
+    place, result = registered
+    assert (result["output"], result["status"]) == ("models:/small/1", "done")
+    assert result["metrics"] == {"version": 1.0, "champion": 1.0}
+    model = MlflowClient(place.tracking).get_registered_model(NAME)
+    assert {alias: str(number) for alias, number in model.aliases.items()} == {"champion": "1"}
+    version = version_of(place)
+    card = artifact(place, version.tags["mmkrl.run"], "card.md")
+    assert version.description.startswith(card[:500])
+    trained = place.dataset("train")
+    assert version.tags["mmkrl.trained"] == trained.digest
+    assert f"`{place.dataset('mine').digest[:16]}`" in card
+    assert "| **BC-DNN full** |" in card
+    assert "| BC-DNN text only |" in card
+    assert "3 by ingest" in card
+
+
+def test_registering_again_makes_no_second_version(registered):
+    place, _ = registered
+    assert place.done("register")["status"] == "skipped"
+    forced = place.done("register", "--force")
+    assert (forced["output"], forced["metrics"]["champion"]) == ("models:/small/1", 1.0)
+    assert len(MlflowClient(place.tracking).search_model_versions(f"name = '{NAME}'")) == 1
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A virtual environment in which only the installed packages are, and not this project.
+
+    They are not installed anew, torch alone being a gigabyte: what is checked is that the model
+    brings its own code, and that its requirements name everything it uses.
+    """
+    folder = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin/python"
+    places = sysconfig.get_paths()
+    own = next(folder.glob("lib/python*/site-packages"))
+    (own / "installed.pth").write_text(f"{places['purelib']}\n{places['platlib']}\n")
+    return python
+
+
+@pytest.fixture(scope="module")
+def answered(registered, fresh, tmp_path_factory):
+    """What the champion answers in the fresh environment, and the distributions it used."""
+    place, _ = registered
+    corpus = place.dataset("ingest")
+    picture = tmp_path_factory.mktemp("picture") / "picture.png"
+    picture.write_bytes(next(corpus.iterate("images", ["image"]))["image"][0].as_py())
+    hidden = {"PYTHONPATH", "VIRTUAL_ENV"}
+    environment = {k: v for k, v in place.environment.items() if k not in hidden}
+    done = subprocess.run(
+        [fresh, "-c", _ASK, str(picture), TEXT],
+        cwd=picture.parent,
+        env=environment | {"MLFLOW_TRACKING_URI": place.tracking},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return picture, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_champion_answers_the_four_kinds_of_question_where_mmkrl_is_not(registered, answered):
+    place, _ = registered
+    picture, told = answered
+    space = KnowledgeSpace.load(Path(str(place.dataset("train").location / "space")))
+    text_1D, image_1D = space.embed_texts([TEXT]), space.embed_images([picture.read_bytes()])
+    found = told["found"]
+    for row, expected in enumerate((text_1D, image_1D, text_1D, image_1D)):
+        assert found["vector"][row] == pytest.approx(expected[0].tolist(), abs=1e-5)
+    assert found["names"][2] == [answer.name for answer in space.retrieve(text_1D, 3)[0]]
+    assert found["names"][3] == [answer.name for answer in space.recognise(image_1D, 3)[0]]
+
+
+def test_the_requirements_name_everything_that_is_used(registered, answered):
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    mlflow.set_tracking_uri(registered[0].tracking)
+    listed = Path(mlflow.pyfunc.get_model_dependencies("models:/small@champion")).read_text()
+    waiting = [canonicalize_name(line.partition("==")[0]) for line in listed.split()]
+    assert all("==" in line for line in listed.split())
+    closure = set()
+    while waiting:
+        name = waiting.pop()
+        if name in closure:
+            continue
+        closure.add(name)
+        try:
+            needs = [Requirement(line) for line in requires(name) or []]
+        except PackageNotFoundError:
+            continue
+        active = [n for n in needs if n.marker is None or n.marker.evaluate({"extra": ""})]
+        waiting += [canonicalize_name(need.name) for need in active]
+    used = {canonicalize_name(home) for home in answered[1]["homes"]}
+    assert used - closure <= {"mmkrl", "setuptools", "pip"}
+
+
+def test_an_ablation_is_compared_with_the_served_model(registered):
+    place, _ = registered
+    evaluated = place.dataset("evaluate")
+    run = evaluated.manifest.notes["mlflow_run"]
+    result = place.done("compare", f"{evaluated.location}#BC-DNN text only", run)
+    metrics = result["metrics"]
+    assert metrics["problems"] == 0
+    report = json.loads(evaluated.read_bytes(evaluated.file("report.json")))
+    told = report["ahead"]["BC-DNN full"]["BC-DNN text only"]["text-image mAP"]["mean"]
+    assert metrics["B/text-image/mAP"] == pytest.approx(told)
+    page = (Path(result["output"]) / "compare.html").read_text()
+    assert 'src="data:image' in page
+    (found,) = MlflowClient(place.tracking).search_runs(
+        [MlflowClient(place.tracking).get_run(run).info.experiment_id],
+        "tags.`mmkrl.job` = 'compare'",
+    )
+    assert "as_role" in artifact(place, found.info.run_id, "compare.md")
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        (["{run}"], "1 evaluations are named: give 2 to 26"),
+        (["{run}", "{train}"], "published no output of jobs.evaluate"),
+        (["{run}", "nowhere"], "is not a dataset"),
+        (["{run}", "{run}#mine"], "has no method 'mine'; it measured: random"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(registered, named, says):
+    place, _ = registered
+    runs = {
+        "run": place.dataset("evaluate").manifest.notes["mlflow_run"],
+        "train": place.dataset("train").manifest.notes["mlflow_run"],
+    }
+    ended = place.run("compare", *(one.format(**runs) for one in named))
+    assert ended.status in (1, 2)
+    assert says in ended.error
