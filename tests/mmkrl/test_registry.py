@@ -92,7 +92,7 @@ def logged(tmp_path_factory):
     uri = f"sqlite:///{folder / 'store.db'}"
     mlflow.set_tracking_uri(uri)
     mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
-    config = TrackingConfig(uri=uri, experiment="tests", spool=str(folder / "spool"))
+    config = TrackingConfig(uri=uri, experiment="tests")
     small_triples().save(folder / "space")
     with run(config, "train", identity={"job": "train", "key": "k"}, params={}) as tracked:
         made = log_model(folder / "space", tracked.id, {"graph": "g" * 64})
