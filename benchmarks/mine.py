@@ -22,6 +22,7 @@ from mmkrl.mining.caption_config import CaptionMining
 from mmkrl.mining.counted import count_slice
 from mmkrl.mining.parsing import foreign, pipeline, read
 from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.synonyms import Names
 from mmkrl.storage import locate
 
 _SENTENCES = (2_000, 20_000)
@@ -98,7 +99,7 @@ def count(statements: int) -> None:
         publish(deduped, Origin("dedupe", "key", {}, {}, ""), [none])
         config = MineConfig(miner="captions", captions=CaptionMining(slice_rows=_SLICE_ROWS))
         inputs = open_dataset(parsed), open_dataset(deduped)
-        count_slice(locate(Path(folder) / "counted"), 0, *inputs, config)
+        count_slice(locate(Path(folder) / "counted"), 0, *inputs, config, names=Names({}))
     print(_peak_mb())
 
 

@@ -64,11 +64,13 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _features_are_extracted(self) -> PipelineConfig:
-        wanted, there = self.train.features, self.extract.backbones
-        if wanted is not None and wanted not in there:
-            raise ValueError(
-                f"train.features = {wanted!r} is not among extract.backbones ({', '.join(there)})"
-            )
+        there = self.extract.backbones
+        for wanted in self.train.features or ():
+            if wanted not in there:
+                raise ValueError(
+                    f"train.features: {wanted!r} is not among extract.backbones "
+                    f"({', '.join(there)})"
+                )
         return self
 
     @model_validator(mode="after")

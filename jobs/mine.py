@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import rich
 from rich.table import Table
@@ -60,14 +60,17 @@ def _captions(config: PipelineConfig, step: Step, tracked: Run) -> Work:
 
 
 def _work(
-    units: list[UnitRecord], leaks: Sequence[LeakCheck], statistics: dict[str, int], tracked: Run
+    units: list[UnitRecord],
+    leaks: Sequence[LeakCheck],
+    statistics: Mapping[str, float],
+    tracked: Run,
 ) -> Work:
     table = Table("leak check", "violations", title="zero-shot split")
     for check in leaks:
         table.add_row(check.name, str(check.violations))
     rich.print(table, file=sys.stderr)
     violations = {check.name: check.violations for check in leaks}
-    report = "".join(f"{name}: {n}\n" for name, n in (violations | statistics).items())
+    report = "".join(f"{name}: {n}\n" for name, n in {**violations, **statistics}.items())
     tracked.text(report, "split.txt")
     counts = {name: float(count) for name, count in statistics.items()}
     return Work(units, [], {"leak_checks": violations}, counts)

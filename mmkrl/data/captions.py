@@ -20,7 +20,7 @@ from torch import Tensor
 from mmkrl.config import Section
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.graph import IntArray
-from mmkrl.data.knowledge import map_features
+from mmkrl.data.mapped_features import Backbones, map_features
 from mmkrl.data.splits import TEST, TRAIN, VALIDATION
 from mmkrl.data.vocabulary import caption_words
 from mmkrl.errors import UserError
@@ -97,7 +97,7 @@ def load_captions(
     extracted: Dataset,
     cache: Path,
     *,
-    backbone: str | None = None,
+    backbones: Backbones = None,
     division: CaptionSplit | None = None,
 ) -> Captions:
     """Read the captioned images of a corpus.
@@ -109,13 +109,13 @@ def load_captions(
         corpus: Output of the job ``ingest``.
         extracted: Output of the job ``extract`` over it.
         cache: Folder on the local disk for the mapped features.
-        backbone: Whose features; None takes the first of the extracted backbones.
+        backbones: Whose features; see :func:`map_features`.
         division: How to divide images if the corpus knows no splits.
 
     Raises:
         UserError: there are no captions, or training or validation has none.
     """
-    ids, feature_MD = map_features(extracted, cache, backbone)
+    ids, feature_MD = map_features(extracted, cache, backbones)
     row = {image: i for i, image in reversed(list(enumerate(ids)))}
     table = corpus.table("texts", [*_COPY, "kind", "text"]).to_pandas()
     captions = table[table["kind"] == "caption"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.knowledge import map_features
+from mmkrl.data.mapped_features import Backbones, map_features
 from mmkrl.data.splits import TEST, TRAIN, VALIDATION
 from mmkrl.errors import UserError
 
@@ -95,7 +95,7 @@ def entity_images(
     extracted: Dataset,
     cache: Path,
     *,
-    backbone: str | None = None,
+    backbones: Backbones = None,
     dimension: int | None = None,
 ) -> EntityImages:
     """The feature vectors of the images of every entity.
@@ -107,7 +107,7 @@ def entity_images(
         dataset: Output of the job ``graph``.
         extracted: Output of the job ``extract`` over the corpus that the graph has its images of.
         cache: Folder on the local disk for the mapped features.
-        backbone: Whose features; None takes the first of the extracted backbones.
+        backbones: Whose features; see :func:`map_features`.
         dimension: The length that vectors must have; None takes any.
 
     Raises:
@@ -117,7 +117,7 @@ def entity_images(
     links = dataset.table("entities", ["entity", "image_id"])
     if not links.num_rows:
         raise UserError(f"{dataset.location} has no images of entities: set graph.images")
-    ids, feature_MD = map_features(extracted, cache, backbone)
+    ids, feature_MD = map_features(extracted, cache, backbones)
     if dimension not in (None, feature_MD.shape[1]):
         raise UserError(
             f"{extracted.location} has feature vectors of length {feature_MD.shape[1]}, expected "

@@ -5,11 +5,8 @@ Features stay on disk, mapped; everything else is small.
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.digest import fingerprint
+from mmkrl.data.mapped_features import Backbones, map_features
 from mmkrl.data.splits import TRAIN
 from mmkrl.data.words import WordVectors
 from mmkrl.errors import UserError
@@ -107,7 +104,7 @@ def load_knowledge(
     extracted: Dataset,
     words: WordVectors,
     cache: Path,
-    backbone: str | None = None,
+    backbones: Backbones = None,
 ) -> Knowledge:
     """Read a mined dataset and its features.
 
@@ -116,13 +113,13 @@ def load_knowledge(
         extracted: Output of the job ``extract`` over the same corpus.
         words: Word vectors for the slots.
         cache: Folder on the local disk for the mapped features.
-        backbone: Whose features; None takes the first of the extracted backbones.
+        backbones: Whose features; see :func:`map_features`.
 
     Raises:
-        UserError: no image of the mined relationships has features, or none of this backbone.
+        UserError: no image of the mined relationships has features, or none of these backbones.
     """
     relationships = load_relationships(mined, words)
-    ids, feature_MD = map_features(extracted, cache, backbone)
+    ids, feature_MD = map_features(extracted, cache, backbones)
     position = {key: i for i, key in enumerate(relationships.ids)}
     row = {image: i for i, image in reversed(list(enumerate(ids)))}
     columns = ["relationship_id", "image_id", "source", "split"]
@@ -163,67 +160,3 @@ def load_relationships(mined: Dataset, words: WordVectors) -> Relationships:
         parts=parts,
         word_R3W=word_PW[torch.from_numpy(part_R3)],
     )
-
-
-def map_features(
-    extracted: Dataset, cache: Path, backbone: str | None = None
-) -> tuple[list[str], npt.NDArray[np.float16]]:
-    """All feature vectors of a backbone, mapped from a file made once per dataset and machine.
-
-    Args:
-        extracted: Output of the job ``extract``.
-        cache: Folder on the local disk.
-        backbone: Which of the extracted backbones; None takes the first.
-
-    Returns:
-        The image ids, and an array of shape (images, dimension). An image that occurs several
-        times in the corpus keeps its first row.
-    """
-    ids: list[str] = []
-    for part in extracted.iterate("features", ["image_id"]):
-        ids.extend(part.column("image_id").to_pylist())
-    column = _column(extracted, backbone)
-    # The dataset's digest would not do: it is the same for the same rows in another order.
-    name = fingerprint([column, [entry.sha256 for entry in extracted.files("features")]])[:16]
-    path = cache / f"features-{name}.npy"
-    if not path.is_file():
-        _write_mapped(extracted, column, path)
-    return ids, np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _column(extracted: Dataset, backbone: str | None) -> str:
-    """The column with a backbone's vectors."""
-    files = extracted.files("features")
-    if not files:
-        raise UserError(f"{extracted.location} has no features")
-    names: list[str] = extracted.read(files[0]).column_names[1:]
-    if backbone is not None and backbone not in names:
-        raise UserError(
-            f"{extracted.location} has features of {', '.join(names)}, not of {backbone!r}; name "
-            "it in extract.backbones too"
-        )
-    return backbone or names[0]
-
-
-def _write_mapped(extracted: Dataset, column: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex}.npy")
-    target: np.memmap[Any, np.dtype[np.float16]] | None = None
-    start = 0
-    try:
-        for part in extracted.iterate("features", [column]):
-            vectors = part.column(column).combine_chunks()
-            flat = vectors.flatten().to_numpy(zero_copy_only=False)
-            block = flat.reshape(part.num_rows, -1)
-            if target is None:
-                shape = (extracted.rows("features"), block.shape[1])
-                target = np.lib.format.open_memmap(
-                    temporary, mode="w+", dtype=np.float16, shape=shape
-                )
-            target[start : start + len(block)] = block
-            start += len(block)
-        assert target is not None
-        target.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -44,7 +44,7 @@ def _schema(name: str, version: int, columns: dict[str, pa.DataType]) -> TableSc
     return TableSchema(name, version, pa.schema(fields))
 
 
-_TEXT, _INT, _FLOAT = pa.string(), pa.int32(), pa.float32()
+_TEXT, _INT, _FLOAT, _YES = pa.string(), pa.int32(), pa.float32(), pa.bool_()
 
 IMAGES = _schema(
     "images",
@@ -110,7 +110,7 @@ STATEMENTS = _schema(
 )
 EVIDENCE = _schema(
     "evidence",
-    1,
+    2,
     {
         "relationship_id": _TEXT,
         "subject": _TEXT,
@@ -124,6 +124,7 @@ EVIDENCE = _schema(
         "sentences": _INT,  # how many do
         "score": _FLOAT,  # deviations above an image that has nothing to do with it
         "reason": _TEXT,  # why the image does not show the relationship; empty if it does
+        "exchanged": _YES,  # put there to measure how well wrong images are found
     },
 )
 DROPPED = _schema(

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
+from mmkrl.data.mapped_features import Backbones
 from mmkrl.data.pictures import Fit
 
 BackboneName: TypeAlias = Literal[
@@ -79,6 +80,6 @@ class ExtractConfig(Section):
             )
         return self
 
-    def only(self, backbone: str | None) -> ExtractConfig:
-        """The same with one backbone; None takes the first."""
-        return self.model_copy(update={"backbones": (backbone or self.backbones[0],)})
+    def only(self, backbones: Backbones) -> ExtractConfig:
+        """The same with the backbones whose features a model learns from."""
+        return self.model_copy(update={"backbones": backbones or self.backbones[:1]})

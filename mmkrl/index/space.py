@@ -18,6 +18,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mmkrl.data.mapped_features import joined
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.words import WordVectors
 from mmkrl.features.config import ExtractConfig
@@ -60,7 +61,6 @@ class KnowledgeSpace:
         self._relationships = list(relationships)
         self._image_ids, self._gallery_GD = gallery
         self._extract = extract
-        (self._backbone,) = extract.backbones
         self._extractor: Extractor | None = None
         self._linker = Linker(words, self._relationships)
         self._relationship_RD = self.embed_triples(self._relationships)
@@ -88,13 +88,16 @@ class KnowledgeSpace:
             UnusablePicture: one of them cannot be decoded.
         """
         if self._extractor is None:
-            self._extractor = Extractor(self._extract, {self._backbone: "torch"})
+            self._extractor = Extractor(
+                self._extract, dict.fromkeys(self._extract.backbones, "torch")
+            )
         config = self._extract
         limits = Limits(config.max_bytes, config.max_pixels)
         pixels = [decode(i, limits, size=config.image_size, fit=config.fit) for i in images]
         shape = (0, config.image_size, config.image_size, 3)
         features = self._extractor(np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
-        return self._model.image.embed(torch.from_numpy(features[self._backbone]).float())
+        feature_BF = joined([features[name] for name in config.backbones])
+        return self._model.image.embed(torch.from_numpy(feature_BF).float())
 
     def retrieve(
         self, text_BD: Tensor, count: int, among: Container[str] | None = None

@@ -12,6 +12,9 @@ class CaptionMining(Section):
 
     same: dict[str, str] = Field(default_factory=dict)
     """Entities and predicates that are called by another name: ``{kid: child, lay on: lie on}``."""
+    wordnet: str | None = None
+    """Folder of WordNet's ``dict`` files, as Debian's package wordnet-base has one: entities whose
+    first sense is the same are one, called by the most usual name; ``same`` comes first."""
     stop_predicates: tuple[str, ...] = ()
     """Predicates that are dropped."""
     stop_entities: tuple[str, ...] = ("fun", "time", "day", "night", "way", "part", "place", "view")
@@ -34,6 +37,12 @@ class CaptionMining(Section):
     slice_rows: int = Field(default=1_000_000, ge=1)
     """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
     which reads all of them."""
+    keep_disagreeing: bool = False
+    """Images that agree too little are trained on all the same; which relationships and images are
+    held out does not change. To see what setting them aside is worth."""
+    wrong_images: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the images of relationships that are exchanged for random ones before anything is
+    judged; held-out relationships lose them. To see how well they are found."""
     audited: tuple[str, ...] = Field(default=(), json_schema_extra=OPERATIONAL)
     """Relationships to show on the audit page, each as ``subject | predicate | object``; some more
     are drawn."""

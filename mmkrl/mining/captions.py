@@ -17,14 +17,18 @@ from mmkrl.data.dataset import Dataset, read_table, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.splits import LeakCheck
 from mmkrl.errors import UserError
+from mmkrl.mining.caption_config import CaptionMining
 from mmkrl.mining.counted import TRIPLE, count_slice, slices_of
 from mmkrl.mining.divided import divide
+from mmkrl.mining.exchanged import found_share
 from mmkrl.mining.grouping import RunUnits
 from mmkrl.mining.relationships import MineConfig
 from mmkrl.mining.shown import Counted, Features, fit_maps, judge_slice
+from mmkrl.mining.synonyms import Names, noun_synonyms
 from mmkrl.storage import Location
 
-_PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri"]
+_PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri", "score", "reason", "exchanged"]
+_JUDGED = ["", "low_agreement", "not_visual", "too_few_images_left"]  # reasons after a score
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class MinedCaptions:
 
     units: list[UnitRecord]
     leaks: list[LeakCheck]
-    statistics: dict[str, int]
+    statistics: dict[str, float]
 
 
 def mine_captions(
@@ -74,10 +78,11 @@ def mine_captions(
         UserError: nothing passes the thresholds, or the split is empty or leaks.
     """
     counts_at, maps_at = location / "_counted", location / "_maps"
+    names = names_of(config.captions)
     pieces = range(slices_of(inputs.parsed, config.captions.slice_rows))
 
     def counting(number: int, _: int) -> UnitRecord:
-        return count_slice(counts_at, number, inputs.parsed, inputs.deduped, config)
+        return count_slice(counts_at, number, inputs.parsed, inputs.deduped, config, names=names)
 
     counted = Counted(counts_at, run_units(counts_at, pieces, counting, label="count"))
 
@@ -91,30 +96,43 @@ def mine_captions(
         return judge_slice(location, number, maps_at, counted, _features(inputs), config)
 
     judged = run_units(location, pieces, judging, label="judge")
-    pairs = _pairs(location, judged)
+    rows = _evidence(location, judged)
+    pairs = rows[rows["reason"] == ""]
     if pairs.empty:
         raise UserError(
             "no relationship passes the thresholds: lower mine.min_images, "
             "mine.captions.least_visual or mine.captions.least_score"
         )
-    last, leaks, found = divide(location, len(judged), pairs, inputs.deduped, config)
+    doubtful = rows[(rows["reason"] == "low_agreement") & config.captions.keep_disagreeing]
+    last, leaks, found = divide(
+        location, len(judged), pairs, inputs.deduped, config, doubtful=doubtful
+    )
     totals = {
-        name: int(sum(unit.stats[name] for unit in counted.units))
-        for name in counted.units[0].stats
+        name: sum(unit.stats[name] for unit in counted.units) for name in counted.units[0].stats
     }
-    return MinedCaptions([*judged, last], leaks, totals | found)
+    return MinedCaptions([*judged, last], leaks, totals | found | _exchanged(rows))
+
+
+def names_of(config: CaptionMining) -> Names:
+    """What entities and predicates are called."""
+    return Names(config.same, noun_synonyms(config.wordnet) if config.wordnet else {})
 
 
 def _features(inputs: CaptionInputs) -> Features:
     return Features.of(inputs.extracted, inputs.cache, None)
 
 
-def _pairs(location: Location, judged: list[UnitRecord]) -> pd.DataFrame:
-    """The images that show relationships, sorted."""
+def _evidence(location: Location, judged: list[UnitRecord]) -> pd.DataFrame:
+    """The images that were judged, sorted."""
     files = [file for unit in judged for file in unit.files if file.table == "evidence"]
-    frames = []
-    for file in files:
-        frame = read_table(location, file, [*_PAIR, "reason"]).to_pandas()
-        frames.append(frame.loc[frame["reason"] == "", _PAIR])
-    pairs = pd.concat(frames) if frames else pd.DataFrame(columns=_PAIR)
-    return pairs.sort_values(["relationship_id", "image_id"], ignore_index=True)
+    frames = [read_table(location, file, _PAIR).to_pandas() for file in files]
+    frames = [frame[frame["reason"].isin(_JUDGED)] for frame in frames]
+    rows = pd.concat(frames) if frames else pd.DataFrame(columns=_PAIR)
+    return rows.sort_values(["relationship_id", "image_id"], ignore_index=True)
+
+
+def _exchanged(rows: pd.DataFrame) -> dict[str, float]:
+    """How well the images that were exchanged are found, if any were."""
+    if not rows["exchanged"].any():
+        return {}
+    return {"wrong_images_auc": found_share(rows["score"], rows["exchanged"])}

@@ -18,7 +18,9 @@ from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.schemas import DROPPED, EVIDENCE, STATEMENTS
 from mmkrl.mining.caption_config import CaptionMining
+from mmkrl.mining.exchanged import exchange
 from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.synonyms import Names
 from mmkrl.storage import Location
 
 TRIPLE = ["subject", "predicate", "object"]
@@ -32,8 +34,9 @@ def slices_of(parsed: Dataset, slice_rows: int) -> int:
 
 
 def count_slice(
-    folder: Location, number: int, parsed: Dataset, deduped: Dataset, config: MineConfig
-) -> UnitRecord:
+    folder: Location, number: int, parsed: Dataset, deduped: Dataset, config: MineConfig,
+    *, names: Names,
+) -> UnitRecord:  # fmt: skip
     """Publish the relationships of one slice that pass the thresholds, an image a row.
 
     Args:
@@ -42,13 +45,16 @@ def count_slice(
         parsed: What ``jobs.parse`` published.
         deduped: What ``jobs.dedupe`` found.
         config: The thresholds.
+        names: What entities and predicates are called.
     """
-    frame = _statements(parsed, deduped, config, number)
+    slices = slices_of(parsed, config.captions.slice_rows)
+    frame = _statements(parsed, deduped, names, number, slices)
     rows = _images(frame)
     counts = _counts(frame, rows)
     reason = _reasons(counts, config)
     dropped = counts.assign(reason=reason)[reason != ""].reset_index()
     kept = rows[rows["relationship_id"].isin(counts.index[reason == ""])]
+    kept = exchange(kept, config.captions.wrong_images, number)
     tables = {"evidence": _table(kept, EVIDENCE.arrow), "dropped": _table(dropped, DROPPED.arrow)}
     stats = {
         "statements": len(frame),
@@ -58,15 +64,16 @@ def count_slice(
     return write_unit(folder, number, tables, rows_in=len(kept), rows_out=len(kept), stats=stats)
 
 
-def _statements(parsed: Dataset, deduped: Dataset, config: MineConfig, number: int) -> pd.DataFrame:
+def _statements(
+    parsed: Dataset, deduped: Dataset, names: Names, number: int, slices: int
+) -> pd.DataFrame:
     """The statements of a slice under their usual names."""
-    slices = slices_of(parsed, config.captions.slice_rows)
-    same = config.captions.same
+    usual = {"subject": names.entity, "predicate": names.predicate, "object": names.entity}
     parts = [STATEMENTS.arrow.empty_table().to_pandas().assign(duplicate=False)]
     for table in parsed.iterate("statements"):
         part = table.to_pandas().assign(duplicate=superseded(deduped).among(table))
-        for column in TRIPLE:
-            part[column] = part[column].map(lambda name: same.get(name, name))
+        for column, name in usual.items():
+            part[column] = part[column].map(name)
         key_N = pd.util.hash_pandas_object(part[TRIPLE], index=False).to_numpy(np.uint64)
         parts.append(part[key_N % np.uint64(slices) == number])
     frame: pd.DataFrame = pd.concat(parts, ignore_index=True)

@@ -29,13 +29,15 @@ _DETAILS = {
     "image_of_test": "the image is held out for a test relationship",
     "part_unseen": "its subject, predicate or object is in no relationship that is trained on",
     "no_training_image": "all images of the relationship are held out for others",
+    "exchanged": "put there to measure how well wrong images are found",
     "near_duplicate": "nearly repeats a training image",
 }
 
 
 def divide(
-    location: Location, number: int, pairs: pd.DataFrame, deduped: Dataset, config: MineConfig
-) -> tuple[UnitRecord, list[LeakCheck], dict[str, int]]:
+    location: Location, number: int, pairs: pd.DataFrame, deduped: Dataset, config: MineConfig,
+    *, doubtful: pd.DataFrame,
+) -> tuple[UnitRecord, list[LeakCheck], dict[str, int]]:  # fmt: skip
     """Split relationships and images zero-shot, check it, and publish both.
 
     Args:
@@ -44,6 +46,8 @@ def divide(
         pairs: One row a relationship and image, sorted.
         deduped: Hashes of the images.
         config: The split.
+        doubtful: Further rows, which join training as far as it knows their relationships and
+            images already.
 
     Raises:
         UserError: the split is empty or leaks.
@@ -60,7 +64,9 @@ def divide(
     pair_E2 = np.stack([relationship_E, image_E], axis=1).astype(np.int64)
     split = split_shared(triples, pair_E2, config.split, share)
     frame = pairs.assign(split=split.split_E, reason=split.reason_E)
+    _set_aside(frame, frame["exchanged"] & (frame["split"] != TRAIN), "exchanged")
     _drop_near(frame, deduped, config.split.near_duplicate_bits)
+    frame = _joined(frame, doubtful)
     by_id = dict(zip(ids, triples, strict=True))
     split_of = dict(zip(ids, split.split_R.tolist(), strict=True))
     leaks = _leaks(frame, by_id, split_of)
@@ -86,9 +92,22 @@ def _drop_near(frame: pd.DataFrame, deduped: Dataset, bits: int) -> None:
     )
     distance = nearest_distances(query_QW, reference_RW)
     near = {image for image, apart in zip(held, distance, strict=True) if apart <= bits}
-    rows = frame["image_id"].isin(near) & (frame["split"] != "")
-    frame.loc[rows, "reason"] = "near_duplicate"
+    _set_aside(frame, frame["image_id"].isin(near), "near_duplicate")
+
+
+def _set_aside(frame: pd.DataFrame, rows: pd.Series, reason: str) -> None:
+    rows = rows & (frame["split"] != "")
+    frame.loc[rows, "reason"] = reason
     frame.loc[rows, "split"] = ""
+
+
+def _joined(frame: pd.DataFrame, doubtful: pd.DataFrame) -> pd.DataFrame:
+    """With what is doubtful of the relationships and images that are trained on."""
+    trained = frame[frame["split"] == TRAIN]
+    known = [doubtful[column].isin(trained[column]) for column in ("relationship_id", "image_id")]
+    more = doubtful[known[0] & known[1]].assign(split=TRAIN, reason="")
+    whole = pd.concat([frame, more]) if len(more) else frame
+    return whole.sort_values(["relationship_id", "image_id"], ignore_index=True)
 
 
 def _words(hashes: list[bytes]) -> npt.NDArray[np.uint64]:

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_array
 
 from mmkrl.data.dataset import Dataset, write_unit
-from mmkrl.data.knowledge import map_features
 from mmkrl.data.manifest import UnitRecord
+from mmkrl.data.mapped_features import Backbones, map_features
 from mmkrl.data.schemas import DROPPED, EVIDENCE
 from mmkrl.errors import UserError
 from mmkrl.mining.agreement import FOLDS, Agreement, Floats, Ints, part_columns, slot_names
@@ -70,9 +70,9 @@ class Features:
     feature_MD: npt.NDArray[np.float16]
 
     @classmethod
-    def of(cls, extracted: Dataset, cache: Path, backbone: str | None) -> Features:
-        """Those of a backbone; see :func:`mmkrl.data.knowledge.map_features`."""
-        ids, feature_MD = map_features(extracted, cache, backbone)
+    def of(cls, extracted: Dataset, cache: Path, backbones: Backbones) -> Features:
+        """Those of some backbones; see :func:`~mmkrl.data.mapped_features.map_features`."""
+        ids, feature_MD = map_features(extracted, cache, backbones)
         key_M, row_M = np.unique(keys(pd.Series(ids, dtype=object)), return_index=True)
         return cls(key_M, row_M, feature_MD)
 

@@ -12,6 +12,7 @@ import torch
 from mmkrl.data.captions import Captions, CaptionSplit, load_captions
 from mmkrl.data.dataset import Dataset, write_file
 from mmkrl.data.manifest import FileEntry
+from mmkrl.data.mapped_features import Backbones
 from mmkrl.data.vocabulary import Vocabulary, read_vocabulary
 from mmkrl.data.words import load_words
 from mmkrl.models.caption_learner import CaptionLearner, vocabulary_of
@@ -33,7 +34,7 @@ class CaptionData:
     Attributes:
         corpus: Output of the job ``ingest``.
         extracted: Features of its images.
-        features: Whose features; None takes the first of the extracted backbones.
+        features: Whose features; see :func:`~mmkrl.data.mapped_features.map_features`.
         words: Pretrained word vectors; see :func:`mmkrl.data.words.load_words`.
         division: How images are divided whose source does not say.
         cache: Folder on the worker's disk for mapped features.
@@ -41,7 +42,7 @@ class CaptionData:
 
     corpus: Dataset
     extracted: Dataset
-    features: str | None
+    features: Backbones
     words: str
     division: CaptionSplit
     cache: Path
@@ -52,7 +53,7 @@ class CaptionData:
             self.corpus,
             self.extracted,
             self.cache,
-            backbone=self.features,
+            backbones=self.features,
             division=self.division,
         )
 

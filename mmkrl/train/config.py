@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.captions import CaptionSplit
@@ -29,8 +29,9 @@ class TrainConfig(Section):
     """BC-DNN and its ablations; each is trained on its own, the first is the one served."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Every variant, or named model, is trained once a seed."""
-    features: str | None = None
-    """The backbone whose features to learn from; none means the first of ``extract.backbones``."""
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The backbones whose features to learn from; unit vectors side by side if there are several;
+    none means the first of ``extract.backbones``."""
     words: str = GLOVE
     """Word vectors: ``glove-6b-50d`` (installed) or the path of a text file."""
     workers: int = Field(default=1, ge=1)
@@ -53,6 +54,11 @@ class TrainConfig(Section):
     """Models of captions by a name of yours; the first is the one that others are compared with."""
     caption_split: CaptionSplit = CaptionSplit()
     """How captioned images are divided whose source does not say."""
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _one_backbone_is_a_list_of_one(cls, features: object) -> object:
+        return (features,) if isinstance(features, str) else features
 
     @model_validator(mode="after")
     def _divisible(self) -> TrainConfig:

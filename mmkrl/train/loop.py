@@ -28,6 +28,8 @@ from mmkrl.train.context import (
 from mmkrl.train.learner import Batch, Learner, Measurement, Phase
 from mmkrl.train.optimizers import clip_gradients, learning, make_optimizer
 
+_LOG_STEPS, _LOGGED = 10, 200  # fewest steps between logged losses, and most logged of a phase
+
 
 class LoopConfig(Section):
     """How the loop optimises."""
@@ -40,8 +42,12 @@ class LoopConfig(Section):
     """Share of a phase's steps during which the learning rate rises from zero."""
     checkpoint_steps: int = Field(default=500, ge=1)
     """Steps between checkpoints within a phase; a kill loses at most so many."""
-    log_steps: int = Field(default=10, ge=1)
-    """Steps between logged losses."""
+    log_steps: int | None = Field(default=None, ge=1)
+    """Steps between logged losses; none means a 200th of a phase, but at least 10."""
+
+    def log_steps_of(self, phase: Phase) -> int:
+        """Steps between the logged losses of a phase."""
+        return self.log_steps or max(_LOG_STEPS, phase.steps // _LOGGED)
 
 
 def fit(
@@ -96,7 +102,7 @@ def fit(
                 state.step += 1
                 state.global_step += 1
 
-                if context.rank == 0 and state.step % config.log_steps == 0:
+                if context.rank == 0 and state.step % config.log_steps_of(phase) == 0:
                     context.log(_measure(state, [*losses, "total"], reduced, phases))
                 if phase.validate_steps and state.step % phase.validate_steps == 0:
                     best = _validate(learner, context, phase, state, best)

@@ -10,6 +10,7 @@ import torch
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.entity_texts import EntityTexts, entity_texts
 from mmkrl.data.graph import EntityImages, Graph, entity_images, load_graph
+from mmkrl.data.mapped_features import Backbones
 from mmkrl.data.words import load_words
 from mmkrl.models.triple_config import TripleConfig
 from mmkrl.models.triple_learner import TripleLearner
@@ -24,14 +25,14 @@ class TripleData:
     Attributes:
         graph: Output of the job ``graph``.
         extracted: Features of its images, if there are any.
-        features: Whose features; None takes the first of the extracted backbones.
+        features: Whose features; see :func:`~mmkrl.data.mapped_features.map_features`.
         words: Pretrained word vectors; see :func:`mmkrl.data.words.load_words`.
         cache: Folder on the worker's disk for mapped features.
     """
 
     graph: Dataset
     extracted: Dataset | None
-    features: str | None
+    features: Backbones
     words: str
     cache: Path
 
@@ -47,7 +48,7 @@ class TripleData:
         """The features of the entities' images; None if none were extracted."""
         if self.extracted is None:
             return None
-        return entity_images(graph, self.graph, self.extracted, self.cache, backbone=self.features)
+        return entity_images(graph, self.graph, self.extracted, self.cache, backbones=self.features)
 
 
 @dataclass(frozen=True)

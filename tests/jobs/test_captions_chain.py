@@ -130,3 +130,32 @@ def test_models_without_a_name_are_told_in_one_line(done):
     ended = place.run("train", "--set", "train.captions={}")
     assert ended.status == 2
     assert "train.model = 'captions' needs train.captions: a model by its name" in ended.error
+
+
+@pytest.fixture(scope="module")
+def mined(new_place, done):
+    """A place that took the photos over and trained on what their captions state."""
+    place = new_place("mined").take(done[0], "ingest", "extract")
+    config = yaml.safe_load((place.folder / "config.yaml").read_text())
+    former = yaml.safe_load((done[0].folder / "config.yaml").read_text())
+    config["ingest"] = former["ingest"]
+    captions = {"test_images": 0.3, "validation_images": 0.3, "wrong_images": 0.2}
+    config["mine"] = {"miner": "captions", "min_images": 2, "captions": captions}
+    config["train"]["variants"] = ["full"]
+    (place.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    ended = place.run("pipeline")
+    assert ended.status == 0, ended.stderr[-6000:]
+    return place, ended
+
+
+def test_relationships_are_mined_from_the_same_photos(mined):
+    place, ended = mined
+    steps = ended.steps()
+    assert [name for name, step in steps.items() if step["status"] == "skipped"] == [
+        "ingest",
+        "extract",
+    ]
+    assert steps["mine"]["metrics"]["wrong_images_auc"] > 0.6
+    assert set(place.dataset("mine").manifest.extra["leak_checks"].values()) == {0}
+    report = read(place, "evaluate", "report.json")
+    assert set(report["results"]) > {"full", "chance"}

@@ -99,7 +99,7 @@ def test_a_crash_is_reported_with_status_one(start, config, caplog):
         ("evaluate.sead=1", "did you mean 'seed'"),
         ("evaluate.resamples=1", "evaluate.resamples = 1"),
         ("nonsense", "expected KEY=VALUE"),
-        ("train.features=vgg19", "is not among extract.backbones (efficientnet_lite0)"),
+        ("train.features=vgg19", "'vgg19' is not among extract.backbones (efficientnet_lite0)"),
     ],
 )
 def test_a_wrong_configuration_is_status_two_before_any_work(start, config, override, message):

@@ -1,6 +1,7 @@
 """Format ``flickr``: the captions of Flickr8k and Flickr30k as their authors gave them.
 
 Flickr8k.token.txt and results_20130124.token: one line a caption, ``name.jpg#0<tab>caption``.
+Flickr_8k.trainImages.txt and its like: one name of an image a line.
 """
 
 from __future__ import annotations
@@ -9,18 +10,25 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mmkrl.data.readers.inputs import text_lines
-from mmkrl.data.readers.listed import annotation_file, plan_annotated
+from mmkrl.data.readers.listed import annotation_file, plan_annotated, split_files
 from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
 from mmkrl.errors import UserError
 from mmkrl.storage import Location
 
 
 def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
-    """Runs of the images in the order in which the file first names them."""
-    return plan_annotated(number, source, _rows(annotation_file(source)), cut)
+    """Runs of the images in the order in which the files first name them."""
+    rows = _rows(_captions(annotation_file(source)), _splits(split_files(source)))
+    return plan_annotated(number, source, rows, cut)
 
 
-def _rows(file: Location) -> Iterator[tuple[str, Row]]:
+def _rows(captions: dict[str, list[str]], splits: dict[str, str]) -> Iterator[tuple[str, Row]]:
+    for name in dict.fromkeys([*captions, *splits]):
+        split = {"split": splits[name]} if name in splits else {}
+        yield name, {"caption": captions.get(name, [])} | split
+
+
+def _captions(file: Location) -> dict[str, list[str]]:
     captions: dict[str, list[str]] = defaultdict(list)
     for number, line in enumerate(text_lines(file), start=1):
         if not line.strip():
@@ -30,5 +38,18 @@ def _rows(file: Location) -> Iterator[tuple[str, Row]]:
         if not tab or not mark:
             raise UserError(f"{file} line {number}: expected NAME#NUMBER<tab>CAPTION")
         captions[name].append(caption.strip())
-    for name, texts in captions.items():
-        yield name, {"caption": texts}
+    return captions
+
+
+def _splits(files: dict[str, Location]) -> dict[str, str]:
+    """The split of every image that a list names."""
+    found: dict[str, str] = {}
+    for split, file in files.items():
+        for number, line in enumerate(text_lines(file), start=1):
+            name = line.strip()
+            if name and found.setdefault(name, split) != split:
+                raise UserError(
+                    f"{file} line {number}: {name} is in the list of {found[name]!r} too; an image "
+                    "is of one split"
+                )
+    return found

@@ -41,9 +41,22 @@ def annotation_file(source: SourceConfig) -> Location:
     return file
 
 
+def split_files(source: SourceConfig) -> dict[str, Location]:
+    """The lists of images, by the split that each is of."""
+    files = {split: locate(path) for split, path in sorted(source.splits.items())}
+    for split, file in files.items():
+        if not file.is_file():
+            raise UserError(f"ingest source {file}: no such file; splits.{split} names it")
+    return files
+
+
 def annotated_files(source: SourceConfig) -> list[InputFile]:
-    """The annotation file and all files beside it that it may name."""
-    return [*input_files(annotation_file(source)), *input_files(pictures_folder(source))]
+    """The annotation file, the lists of splits, and all files beside it that it may name."""
+    notes = [annotation_file(source), *split_files(source).values()]
+    return [
+        *(found for note in notes for found in input_files(note)),
+        *input_files(pictures_folder(source)),
+    ]
 
 
 def plan_annotated(

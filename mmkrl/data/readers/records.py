@@ -42,6 +42,9 @@ class SourceConfig(Section):
     """The web source to record for pictures that do not name their own."""
     images: str | None = None
     """Folder of the pictures that an annotation file (coco, karpathy, flickr) names."""
+    splits: dict[str, str] = Field(default_factory=dict)
+    """Lists of images by the name of their split, as flickr's authors gave them:
+    ``{train: Flickr_8k.trainImages.txt, validation: ..., test: ...}``."""
     columns: dict[Role, str | None] = Field(default_factory=dict)
     """Columns (or keys of a sample's JSON) by role: image, uri, source, license, alt, title,
     keyword, caption, split, label, robots. A role left out has the column of its own name
@@ -53,6 +56,8 @@ class SourceConfig(Section):
             raise ValueError(f"format {self.format!r} needs images: the folder of the pictures")
         if self.format not in _WITH_IMAGES and self.images is not None:
             raise ValueError(f"images is for {', '.join(_WITH_IMAGES)}, not for {self.format!r}")
+        if self.format != "flickr" and self.splits:
+            raise ValueError(f"splits is for flickr, not for {self.format!r}, which has its own")
         if self.format not in _WITH_COLUMNS and self.columns:
             raise ValueError(f"columns is for {', '.join(_WITH_COLUMNS)}, not for {self.format!r}")
         return self

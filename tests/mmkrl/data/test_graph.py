@@ -49,7 +49,7 @@ def test_features_that_do_not_fit_are_one_line(tmp_path):
     with pytest.raises(UserError, match="vectors of length 3, expected 7: extract with"):
         entity_images(GRAPH, dataset, vectors, cache, dimension=7)
     with pytest.raises(UserError, match="not of 'vgg19'"):
-        entity_images(GRAPH, dataset, vectors, cache, backbone="vgg19")
+        entity_images(GRAPH, dataset, vectors, cache, backbones=("vgg19",))
     others = extracted(tmp_path / "y", ["b"])
     with pytest.raises(UserError, match=r"none of the 1 images .* made from the same corpus"):
         entity_images(GRAPH, dataset, others, cache)

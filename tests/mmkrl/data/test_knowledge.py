@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish, write_unit
-from mmkrl.data.knowledge import load_knowledge, map_features
+from mmkrl.data.knowledge import load_knowledge
+from mmkrl.data.mapped_features import joined, map_features
 from mmkrl.data.schemas import INSTANCES, RELATIONSHIPS, features
 from mmkrl.data.words import WordVectors
 from mmkrl.errors import UserError
@@ -94,10 +95,29 @@ def test_a_dataset_without_features_is_told(tmp_path):
 def test_the_features_of_a_backbone_are_asked_for_by_name(tmp_path):
     dataset = extracted(tmp_path / "x", ["a", "b"], (0, 2))
     _, first = map_features(dataset, tmp_path / "cache")
-    _, named = map_features(dataset, tmp_path / "cache", "resnet50")
+    _, named = map_features(dataset, tmp_path / "cache", ("resnet50",))
     np.testing.assert_array_equal(first, named)
     with pytest.raises(UserError, match="has features of resnet50, not of 'vgg19'"):
-        map_features(dataset, tmp_path / "cache", "vgg19")
+        map_features(dataset, tmp_path / "cache", ("vgg19",))
+
+
+def test_several_backbones_stand_side_by_side_as_unit_vectors(tmp_path):
+    one = np.array([[3, 4], [0, 0], [5, 12]], np.float16)
+    other = np.array([[0, 2, 0], [1, 0, 0], [0, 0, 9]], np.float16)
+    columns = {"resnet50": one, "vgg19": other}
+    schema = features({"resnet50": 2, "vgg19": 3}).arrow
+    arrays = [
+        pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), type=schema.field(name).type)
+        for name, block in columns.items()
+    ]
+    whole = pa.Table.from_arrays([pa.array(["a", "b", "c"]), *arrays], schema=schema)
+    dataset = published(tmp_path / "x", [{"features": whole[:2]}, {"features": whole[2:]}])
+    _, both = map_features(dataset, tmp_path / "cache", ("vgg19", "resnet50"))
+    wanted = [[0, 1, 0, 0.6, 0.8], [1, 0, 0, 0, 0], [0, 0, 1, 5 / 13, 12 / 13]]
+    np.testing.assert_allclose(both, wanted, atol=5e-4)
+    _, alone = map_features(dataset, tmp_path / "cache", ("vgg19",))
+    np.testing.assert_array_equal(alone, other)
+    np.testing.assert_array_equal(joined([one]), one)
 
 
 def test_knowledge_joins_instances_with_features(tmp_path):

@@ -215,3 +215,35 @@ def test_names_may_be_the_same(world, tmp_path):
 def test_what_leaves_nothing_is_told(world, tmp_path, config, told):
     with pytest.raises(UserError, match=told):
         mine(world, tmp_path, **config)
+
+
+def test_disagreeing_images_may_be_trained_on_and_hold_nothing_out(world, mined, tmp_path):
+    kept, _ = mine(world, tmp_path, keep_disagreeing=True)
+    pair = ("relationship_id", "image_id", "split")
+    strict, loose = (
+        {tuple(row[name] for name in pair) for row in rows(found, "instances")}
+        for found in (mined[0], kept)
+    )
+    assert rows(kept, "relationships")[0].keys() == rows(mined[0], "relationships")[0].keys()
+    assert strict < loose
+    low = {
+        (row["relationship_id"], row["image_id"], "train")
+        for row in rows(kept, "evidence")
+        if row["reason"] == "low_agreement"
+    }
+    trained = [{row[n] for row in strict if row[2] == "train"} for n in (0, 1)]
+    assert loose - strict == {r for r in low if r[0] in trained[0] and r[1] in trained[1]}
+
+
+def test_wrong_images_are_found_and_never_held_out(world, tmp_path):
+    found, told = mine(world, tmp_path, wrong_images=0.3, keep_disagreeing=True)
+    evidence = rows(found, "evidence")
+    wrong = {(r["relationship_id"], r["image_id"]) for r in evidence if r["exchanged"]}
+    assert len(wrong) > 100
+    assert told.statistics["wrong_images_auc"] > 0.85
+    shown = defaultdict(set)
+    for row in rows(found, "instances"):
+        shown[row["split"]].add((row["relationship_id"], row["image_id"]))
+    assert shown.pop("train") & wrong
+    assert not set().union(*shown.values()) & wrong
+    assert "exchanged" in {row["reason"] for row in rows(found, "dead_letters")}

@@ -78,6 +78,26 @@ def test_flickr(folder):
     assert (third.uri, third.reason) == (f"{folder}/pictures/gone.jpg.1", "no_such_file")
 
 
+def test_flickrs_lists_say_the_split(folder):
+    source = annotated(folder, "flickr", TOKENS, "a.jpg", "b.jpg", "bare.jpg")
+    lists = {"train": "b.jpg\nbare.jpg\n", "test": "a.jpg\r\n\n"}
+    for name, text in lists.items():
+        (folder / name).write_bytes(text.encode())
+    before = listing([source])
+    source = source.model_copy(update={"splits": {name: f"{folder}/{name}" for name in lists}})
+    first, second, third, bare = rows(source)
+    assert first.texts == (("caption", "one"), ("caption", "two ."), ("split", "train"))
+    assert second.texts == (("caption", "x # y"), ("split", "test"))
+    assert third.reason == "no_such_file"
+    assert bare.texts == (("split", "train"),)
+    assert listing([source]) != before
+
+    (folder / "test").write_bytes(b"a.jpg\nb.jpg\n")
+    assert "train line 1: b.jpg is in the list of 'test' too" in told(source)
+    absent = source.model_copy(update={"splits": {"test": f"{folder}/absent"}})
+    assert "absent: no such file; splits.test names it" in told(absent)
+
+
 def test_the_annotations_are_part_of_the_input(folder):
     before = listing([annotated(folder, "flickr", TOKENS, "a.jpg")])
     assert [name for name, *_ in before] == ["notes", "a.jpg", "not_named.jpg"]
