@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: setup demo test bench lint format
+.PHONY: setup demo test bench lint format mlflow-server
 
 setup: $(VENV)/.ready
 
@@ -31,3 +31,8 @@ test: lint
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.run --quick
+
+# A tracking server with passwords for a team; what it keeps lies in MLFLOW_FOLDER.
+mlflow-server: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[server]'
+	PATH="$(CURDIR)/$(BIN):$$PATH" cluster/mlflow_server.sh "$(or $(MLFLOW_FOLDER),mlflow-server)"

@@ -14,7 +14,13 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+)
 
 from cluster.progress import progress
 from cluster.session import cores, gpus
@@ -23,9 +29,9 @@ from mmkrl.storage import Location
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
 
-_POLL_S = 1.0
+POLL_S = 1.0  # between looks at what the runs measured
 _DRIVER_CPUS = 0.05
-_WORKER_CPUS = 0.5
+WORKER_CPUS = 0.5
 
 
 Run = TypeVar("Run")
@@ -132,7 +138,7 @@ def train_members(
     """
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     run_member: Any = ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)(_run_member)
-    limit = resources.concurrent_runs or _fitting(resources)
+    limit = resources.concurrent_runs or fitting(resources)
     waiting = list(members)
     running: dict[Any, str] = {}
     checkpoints: dict[str, Location] = {}
@@ -142,7 +148,7 @@ def train_members(
                 member = waiting.pop(0)
                 task = run_member.remote(location, member, work, resources, journal)
                 running[task] = member.name
-            ready, _ = ray.wait(list(running), timeout=_POLL_S)
+            ready, _ = ray.wait(list(running), timeout=POLL_S)
             for name, measurements in ray.get(journal.take.remote()):
                 record(name, measurements)
                 show(name, measurements)
@@ -160,18 +166,44 @@ def _run_member(
     resources: Resources,
     journal: Any,
 ) -> Location:
-    """Drive one Ray Train run; the same name and folder make it resume."""
+    try:
+        result = trainer(location, member, work, resources, journal).fit()
+    except Exception as error:
+        raise UserError(f"training {member.name!r} failed: {cause(error)}") from None
+    if result.checkpoint is None:
+        raise UserError(f"training {member.name!r} ended without a checkpoint")
+    return Location(result.checkpoint.path, location.remote)
+
+
+def trainer(
+    location: Location,
+    member: Member[Run],
+    work: Callable[[Run, TrainContext], None],
+    resources: Resources,
+    journal: Any,
+    *callbacks: Any,
+) -> ray.train.torch.TorchTrainer:
+    """A Ray Train run; the same name and folder make it resume.
+
+    Args:
+        location: Folder for the runs.
+        member: What to train.
+        work: The training function.
+        resources: Size of the run.
+        journal: Gets the measurements.
+        callbacks: Told of every report.
+    """
 
     def loop() -> None:
         torch.set_num_threads(resources.threads)
         work(member.run, RayContext(member.name, journal))
 
-    trainer = ray.train.torch.TorchTrainer(
+    return ray.train.torch.TorchTrainer(
         loop,
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=gpus() > 0,
-            resources_per_worker={"CPU": _WORKER_CPUS},
+            resources_per_worker={"CPU": WORKER_CPUS},
         ),
         run_config=RunConfig(
             name=member.name,
@@ -179,18 +211,12 @@ def _run_member(
             storage_filesystem=location.filesystem if location.remote else None,
             failure_config=FailureConfig(max_failures=resources.retries),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=[*callbacks],
         ),
     )
-    try:
-        result = trainer.fit()
-    except Exception as error:
-        raise UserError(f"training {member.name!r} failed: {_cause(error)}") from None
-    if result.checkpoint is None:
-        raise UserError(f"training {member.name!r} ended without a checkpoint")
-    return Location(result.checkpoint.path, location.remote)
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The innermost error of a chain, in one line."""
     failures = getattr(error, "worker_failures", None)
     if failures:
@@ -203,7 +229,8 @@ def _cause(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def _fitting(resources: Resources) -> int:
+def fitting(resources: Resources) -> int:
+    """How many runs there is room for at a time."""
     available = gpus() if gpus() else cores()
     needed = resources.workers * (1 if gpus() else resources.threads)
     return max(1, available // needed)

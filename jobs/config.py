@@ -16,6 +16,7 @@ from mmkrl.mining.relationships import MineConfig
 from mmkrl.registry import RegistryConfig
 from mmkrl.tracking import TrackingConfig
 from mmkrl.train.config import TrainConfig
+from mmkrl.train.search_config import SweepConfig
 
 
 class QueryConfig(Section):
@@ -52,6 +53,8 @@ class PipelineConfig(Section):
     """Image features."""
     train: TrainConfig = TrainConfig()
     """Learning the knowledge space."""
+    sweep: SweepConfig = SweepConfig()
+    """Searching the settings of ``train``; see ``tuning.sweep``."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Measuring it on held-out relationships."""
     query: QueryConfig = QueryConfig()

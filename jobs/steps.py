@@ -74,7 +74,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if job == "graph" and config.graph and config.graph.source == "files":
         digests["files"] = fingerprint(graph_listing(config.graph))
     section = _section(config, job)
-    key = fingerprint([job, identity(getattr(config, job)), digests])
+    key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
     published = [v for v in versions if (folder / _folder(key, v) / MANIFEST_NAME).is_file()]
@@ -104,7 +104,7 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
         return (*INPUTS[job], "parse", "extract")
     if job == "graph":
         return _graph_inputs(config)
-    if job in ("train", "evaluate"):
+    if job in ("train", "evaluate", "sweep"):
         own = _training_inputs(config)
         return (*own, "train") if job == "evaluate" else own
     return INPUTS[job]
@@ -149,9 +149,15 @@ def finished(config: PipelineConfig, job: str) -> Dataset:
     return found
 
 
+def _of(job: str) -> tuple[str, ...]:
+    """The sections of the configuration that decide a job's result, its own first."""
+    return ("sweep", "train") if job == "sweep" else (job,)
+
+
 def _section(config: PipelineConfig, job: str) -> dict[str, Any]:
-    section: dict[str, Any] = getattr(config, job).model_dump(mode="json")
-    return section
+    own, *others = _of(job)
+    section: dict[str, Any] = getattr(config, own).model_dump(mode="json")
+    return section | {name: getattr(config, name).model_dump(mode="json") for name in others}
 
 
 def _folder(key: str, version: int) -> str:

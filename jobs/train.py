@@ -30,7 +30,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
             section.workers, section.threads, section.concurrent_runs, section.retries
         )
         curve: list[Measurement] = []
-        with _member_runs(config, step, tracked.id, members) as runs:
+        with _member_runs(config, step, tracked, members) as runs:
 
             def record(name: str, measurements: list[Measurement]) -> None:
                 kept = [m for m in measurements if m.name != "progress"]
@@ -52,7 +52,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
 
 @contextlib.contextmanager
 def _member_runs(
-    config: PipelineConfig, step: Step, parent: str, members: list[Member[Any]]
+    config: PipelineConfig, step: Step, parent: TrackedRun, members: list[Member[Any]]
 ) -> Iterator[dict[str, TrackedRun]]:
     """An MLflow run a member, under the job's own."""
     identity = {"job": "train", "key": step.origin.key, "version": str(step.version)}

@@ -78,7 +78,7 @@ def _publish(
         folder = Path(name) / SPACE_FOLDER
         save(folder)
         digests = {key: dataset.digest for key, dataset in data.items()}
-        log_model(folder, tracked.id, digests)
+        tracked.online(lambda: log_model(folder, tracked.id, digests), "the model")
         return [
             write_file(location, f"{SPACE_FOLDER}/{file.name}", file.read_bytes())
             for file in sorted(folder.iterdir())

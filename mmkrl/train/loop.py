@@ -42,6 +42,9 @@ class LoopConfig(Section):
     """Share of a phase's steps during which the learning rate rises from zero."""
     checkpoint_steps: int = Field(default=500, ge=1)
     """Steps between checkpoints within a phase; a kill loses at most so many."""
+    validate_steps: int | None = Field(default=None, ge=1)
+    """Steps between validations within a phase, where a model's own schedule has none; none
+    validates at the end of a phase alone. A sweep can end a trial only where it is validated."""
     log_steps: int | None = Field(default=None, ge=1)
     """Steps between logged losses; none means a 200th of a phase, but at least 10."""
 
@@ -104,16 +107,17 @@ def fit(
 
                 if context.rank == 0 and state.step % config.log_steps_of(phase) == 0:
                     context.log(_measure(state, [*losses, "total"], reduced, phases))
-                if phase.validate_steps and state.step % phase.validate_steps == 0:
+                every = phase.validate_steps or config.validate_steps
+                if every and state.step % every == 0:
                     best = _validate(learner, context, phase, state, best)
-                    _publish(context, learner.module, optimizer, state, best)
+                    _publish(context, learner, optimizer, state, best)
                 elif state.step % config.checkpoint_steps == 0 and state.step < phase.steps:
-                    _publish(context, learner.module, optimizer, state, best)
+                    _publish(context, learner, optimizer, state, best)
 
         if not state.history or state.history[-1]["step"] != state.global_step:
             best = _validate(learner, context, phase, state, best)
         state.phase, state.step, source = state.phase + 1, 0, None
-        _publish(context, learner.module, None, state, best)
+        _publish(context, learner, None, state, best)
     return state, best
 
 
@@ -219,23 +223,30 @@ def _measure(
         Measurement(state.global_step, f"loss_{phase.branch or phase.name}_{name}", value)
         for name, value in zip(names, reduced.tolist(), strict=True)
     ]
+    return [*losses, Measurement(state.global_step, "progress", _progress(state, phases))]
+
+
+def _progress(state: LoopState, phases: list[Phase]) -> float:
+    """Share of the schedule that is done."""
     done = sum(earlier.steps for earlier in phases[: state.phase]) + state.step
-    progress = done / sum(phase.steps for phase in phases)
-    return [*losses, Measurement(state.global_step, "progress", progress)]
+    return done / sum(phase.steps for phase in phases)
 
 
 def _publish(
     context: TrainContext,
-    module: nn.Module,
+    learner: Learner,
     optimizer: torch.optim.Optimizer | None,
     state: LoopState,
     best: dict[str, Tensor],
 ) -> None:
-    """Hand a checkpoint to the context, with the metric if it was just measured."""
+    """Hand a checkpoint to the context: how far it is, and what was measured, now and at best."""
     fresh = bool(state.history) and state.history[-1]["step"] == state.global_step
     metrics = dict([_first_metric(state.history[-1])]) if fresh else {}
+    metrics["progress"] = _progress(state, learner.phases())
+    if state.history:
+        metrics["best"] = state.best_metric
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) if context.rank == 0 else None
         if folder is not None:
-            checkpoint.save(folder, module, optimizer, state, best)
+            checkpoint.save(folder, learner.module, optimizer, state, best)
         context.report({"global_step": state.global_step, **metrics}, folder)

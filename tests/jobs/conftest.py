@@ -99,9 +99,10 @@ class Place:
         return f"sqlite:///{self.folder}/mlflow.db"
 
     def start(self, job: str, *arguments: str, **more: Any) -> subprocess.Popen[str]:
-        """Start a job in a process group of its own."""
+        """Start a job, or another program, in a process group of its own."""
+        module = job if "." in job else f"jobs.{job}"
         return subprocess.Popen(
-            [sys.executable, "-m", f"jobs.{job}", "--config", "config.yaml", *arguments],
+            [sys.executable, "-m", module, "--config", "config.yaml", *arguments],
             cwd=self.folder,
             env=self.environment,
             start_new_session=True,

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     **dict.fromkeys(WORDS_OF_TRAINING, GROUND | WORDS_OF_TRAINING),
     "mmkrl.train": TRAIN,
     "mmkrl.index": INDEX,
-    "mmkrl.tracking": DATA | WORDS_OF_TRAINING,
+    "mmkrl.tracking": DATA | WORDS_OF_TRAINING | {"mmkrl.tracking"},
     "mmkrl.registry": ABOVE,
     "mmkrl.card": ABOVE,
     "mmkrl.serving": ABOVE | {"mmkrl.serving"},

@@ -103,10 +103,10 @@ def test_members_belong_to_their_parent(config, identity):
         children = []
         for member in ("full-0", "full-1"):
             own = identity | {"member": member}
-            with run(config, member, identity=own, params={}, parent=parent.id) as child:
+            with run(config, member, identity=own, params={}, parent=parent) as child:
                 child.metrics(losses(1, name=f"loss_{member}"))
                 children.append(child)
-        with run(config, "full-0", identity=own, params={}, parent=parent.id) as again:
+        with run(config, "full-0", identity=own, params={}, parent=parent) as again:
             assert again.id == children[1].id
     assert len({parent.id, *(child.id for child in children)}) == 3
     tags = [stored(child).data.tags for child in children]
@@ -119,7 +119,7 @@ def test_a_restarted_parent_is_not_mistaken_for_its_member(config, identity):
     """The member's run has all tags of its parent's, and is the newer of the two."""
     with run(config, "train", identity=identity, params={}) as parent:
         own = identity | {"member": "full-0"}
-        with run(config, "full-0", identity=own, params={}, parent=parent.id):
+        with run(config, "full-0", identity=own, params={}, parent=parent):
             pass
     with run(config, "train", identity=identity, params={}) as again:
         assert again.id == parent.id
@@ -185,7 +185,7 @@ def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
         subprocess.run(
             [sys.executable, "-c", _FIRST_RUN, str(tmp_path), how],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
             check=False,
         ).returncode
         for how in ("killed", "whole", "whole")

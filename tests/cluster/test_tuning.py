@@ -1,0 +1,124 @@
+"""Trials under a real Ray Tune: ended where they are behind, taken up again where they died."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from optuna.distributions import CategoricalDistribution
+
+from cluster.session import RayConfig, session
+from cluster.training import Resources
+from cluster.tuning import tune_trials
+from mmkrl.storage import locate
+from mmkrl.train.learner import Measurement
+from mmkrl.train.search_config import SweepConfig
+from tuning.trials import Trials
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+PARTS = 9
+GRID = tuple(range(12))
+SPACE = {"quality": CategoricalDistribution(GRID)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray():
+    with session(RayConfig()):
+        yield
+
+
+@dataclass
+class Heard:
+    """What the driver was told."""
+
+    begun: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    values: dict[int, list[float]] = field(default_factory=dict)
+
+    def listener(self):
+        heard = self
+
+        class Listener:
+            def begun(self, number, settings):
+                heard.begun.append(number)
+
+            def measured(self, number, measurements):
+                heard.values.setdefault(number, []).extend(m.value for m in measurements)
+
+            def ended(self, number):
+                heard.ended.append(number)
+
+        return Listener()
+
+
+def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None):
+    """Training of nothing: its metric grows with the setting; it may die once, or err."""
+
+    def work(settings, context):
+        quality = settings["quality"]
+        with (folder / f"{quality}.log").open("a") as log:
+            source = context.resume_from()
+            done = json.loads((source / "state.json").read_text()) if source else 0
+            for part in range(done + 1, PARTS + 1):
+                time.sleep(0.02)
+                if errs == quality and part == 3:
+                    raise ValueError("the loss is not finite")
+                if dies == quality and part == 6 and not (folder / "died").exists():
+                    (folder / "died").touch()
+                    os._exit(1)
+                log.write(f"{part}\n")
+                log.flush()
+                context.log([Measurement(part, "metric", quality * part)])
+                state = folder / f"state-{quality}"
+                state.mkdir(exist_ok=True)
+                (state / "state.json").write_text(json.dumps(part))
+                share = part / PARTS
+                metrics = {"global_step": 100 * part, "progress": share, "best": quality * share}
+                context.report(metrics, state)
+
+    return work
+
+
+def parts(folder, quality):
+    path = folder / f"{quality}.log"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def swept(tmp_path, work, **fields):
+    config = SweepConfig(sampler="grid", trials=len(GRID), **fields)
+    trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), SPACE, config)
+    heard = Heard()
+    resources = Resources(workers=1, threads=1, concurrent_runs=2, retries=2)
+    tune_trials(locate(tmp_path / "sweep"), trials, work, resources, heard.listener())
+    assert trials.complete()
+    return trials, heard
+
+
+def test_the_hopeless_are_ended_and_the_best_is_not(tmp_path):
+    trials, heard = swept(tmp_path, work_in(tmp_path))
+    tried = trials.tried()
+    assert sorted(trial.settings["quality"] for trial in tried) == list(GRID)
+    assert trials.best().settings == {"quality": GRID[-1]}
+    assert trials.best().outcome == "done"
+    assert trials.steps() <= 0.5 * len(GRID) * 100 * PARTS
+    assert sorted(heard.begun) == sorted(heard.ended) == list(range(len(GRID)))
+    for trial in tried:
+        done = parts(tmp_path, trial.settings["quality"])
+        assert done[: len(trial.curve)] == list(range(1, len(trial.curve) + 1))
+        assert len(done) <= len(trial.curve) + 1
+        assert len(heard.values[trial.number]) >= len(trial.curve)
+
+
+def test_a_trial_that_dies_goes_on_and_one_that_errs_is_kept(tmp_path):
+    """The others do not notice."""
+    trials, heard = swept(tmp_path, work_in(tmp_path, dies=4, errs=7), scheduler="none")
+    of = {trial.settings["quality"]: trial for trial in trials.tried()}
+    assert (of[7].outcome, of[7].error) == ("failed", "the loss is not finite")
+    assert {of[quality].outcome for quality in GRID if quality != 7} == {"done"}
+    assert parts(tmp_path, 4) == list(range(1, PARTS + 1))
+    assert sorted(heard.ended) == list(range(len(GRID)))

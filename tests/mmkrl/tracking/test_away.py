@@ -1,0 +1,137 @@
+"""A job goes on while the tracking server is away, and all it had to say arrives later, once."""
+
+import pytest
+
+from mmkrl import tracking
+from mmkrl.tracking import TrackingConfig, deliver, run, store
+from mmkrl.train.learner import Measurement
+
+mlflow = pytest.importorskip("mlflow")
+
+STEPS = list(range(1, 41))
+
+
+@pytest.fixture
+def config(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    yield TrackingConfig(uri=server.uri, experiment="away", spool=str(tmp_path / "spool"))
+    mlflow.set_tracking_uri(None)
+
+
+def losses(steps):
+    return [Measurement(step, "loss", step / 10) for step in steps]
+
+
+def found(name):
+    """The runs of this name, oldest first."""
+    experiment = mlflow.get_experiment_by_name("away").experiment_id
+    runs = mlflow.MlflowClient().search_runs([experiment], order_by=["attributes.start_time"])
+    return [run for run in runs if run.info.run_name == name]
+
+
+def steps_of(run):
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    return sorted(point.step for point in points)
+
+
+def work(config, name, *, disturb=lambda step: None):
+    """A job with a member that says something of each kind."""
+    identity = {"job": name, "key": "k"}
+    with run(config, name, identity=identity, params={"a": {"b": 1}}) as parent:
+        child = parent.child("member", identity=identity | {"member": "0"}, params={})
+        try:
+            for step in STEPS:
+                disturb(step)
+                parent.metrics(losses([step]))
+                child.metrics(losses([step]))
+        except RuntimeError:
+            child.end("FAILED")
+            raise
+        parent.text("a page", "report/index.html")
+        parent.tag("outcome", "well")
+        parent.summary({"best@1": 0.5})
+        child.end("FINISHED")
+    return parent
+
+
+def assert_all_there(name):
+    (parent,) = found(name)
+    (child,) = [
+        run
+        for run in found("member")
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
+    for each in (parent, child):
+        assert each.info.status == "FINISHED"
+        assert steps_of(each) == STEPS
+    assert parent.data.params == {"a.b": "1"}
+    assert parent.data.tags["outcome"] == "well"
+    assert parent.data.metrics["best_at_1"] == 0.5
+    (item,) = mlflow.MlflowClient().list_artifacts(parent.info.run_id, "report")
+    assert item.path == "report/index.html"
+
+
+def test_away_from_the_beginning_to_the_end(config, server, tmp_path, caplog):
+    server.kill()
+    assert work(config, "never-up").id == ""
+    assert work(config, "later").id == ""
+    assert sum("is away" in record.message for record in caplog.records) <= 4
+    assert deliver(config) == (0, 4)
+    server.start()
+    assert deliver(config) == (4, 0)
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert_all_there("never-up")
+    assert_all_there("later")
+
+
+def test_killed_in_the_middle_and_back_before_the_end(config, server, monkeypatch):
+    monkeypatch.setattr(tracking, "_AGAIN_S", 0.0)
+    server.start()
+
+    def disturb(step):
+        if step == 10:
+            server.kill()
+        if step == 30:
+            server.start()
+
+    assert work(config, "middle", disturb=disturb).id
+    assert deliver(config) == (0, 0)
+    assert_all_there("middle")
+
+
+def test_killed_twice_with_the_job(config, server):
+    """The job dies while the server is away, begins again, and repeats what it had said."""
+    server.kill()
+    with pytest.raises(RuntimeError, match="died"):
+        work(config, "twice", disturb=dies_at(25))
+    server.start()
+    work(config, "twice")
+    assert deliver(config) == (0, 0)
+    assert_all_there("twice")
+
+
+def dies_at(last):
+    def disturb(step):
+        if step == last:
+            raise RuntimeError("died")
+
+    return disturb
+
+
+def test_a_delivery_that_is_cut_off_doubles_nothing(config, server, monkeypatch):
+    server.kill()
+    work(config, "cut")
+    server.start()
+    applied = store.Store.apply
+    calls = []
+
+    def fragile(self, run_id, record, data):
+        calls.append(record["kind"])
+        applied(self, run_id, record, data)
+        if len(calls) == 20:
+            raise store.AwayError("in the middle")
+
+    monkeypatch.setattr(store.Store, "apply", fragile)
+    assert deliver(config) == (0, 2)
+    assert deliver(config) == (2, 0)
+    assert_all_there("cut")

@@ -1,0 +1,151 @@
+"""Search the settings of a training: many trials, the hopeless ones ended early, resumably."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import rich
+import yaml
+
+from cluster.training import Resources
+from cluster.tuning import tune_trials
+from jobs.command import Outcome, command
+from jobs.config import PipelineConfig
+from jobs.recorded import Work, recorded
+from jobs.steps import Step, finished
+from jobs.trainings import training
+from mmkrl.data.dataset import write_file
+from mmkrl.errors import UsageError, UserError
+from mmkrl.tracking import Run
+from mmkrl.train.context import TrainContext
+from tuning.page import page
+from tuning.recording import Recorder
+from tuning.spaces import Settings, sweep_space, with_settings
+from tuning.trials import Trials, Tried
+
+logger = logging.getLogger(__name__)
+
+BEST, PAGE, TRIALS = "best.yaml", "sweep.html", "trials.json"
+_STUDY = "_study.jsonl"
+
+
+def run(config: PipelineConfig, force: bool) -> Outcome:
+    """Try settings of the first model, with its first seed."""
+    section = config.train
+    space = sweep_space(section, config.sweep.space)
+    _check_validations(config)
+
+    def work(step: Step, tracked: Run) -> Work:
+        trials = Trials(step.location / _STUDY, space, config.sweep)
+        identity = {"job": "sweep", "key": step.origin.key, "version": str(step.version)}
+        recorder = Recorder(tracked, identity, trials)
+        resources = Resources(
+            section.workers, section.threads, section.concurrent_runs, section.retries
+        )
+        try:
+            tune_trials(step.location, trials, _trial(config, step), resources, recorder)
+        finally:
+            recorder.close()
+        recorder.settle()
+        best = _best(trials)
+        tuned = config.model_copy(update={"train": with_settings(section, best.settings)})
+        texts = {
+            BEST: as_yaml(tuned),
+            PAGE: page(trials.tried(), space, best, key=step.origin.key),
+            TRIALS: json.dumps([_row(tried) for tried in trials.tried()], indent=1),
+        }
+        for path, text in texts.items():
+            tracked.text(text, path)
+        files = [write_file(step.location, path, text.encode()) for path, text in texts.items()]
+        notes = {"best": {"trial": best.number, "settings": best.settings}}
+        return Work([], files, notes, _metrics(trials, best))
+
+    outcome = recorded(config, "sweep", work, force=force)
+    _advise(config)
+    return outcome
+
+
+def as_yaml(config: PipelineConfig) -> str:
+    """A configuration as a file that every job takes; what has its default is left out."""
+    values = config.model_dump(mode="json", exclude_defaults=True, exclude={"sweep"})
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def _trial(config: PipelineConfig, step: Step) -> Callable[[Settings, TrainContext], None]:
+    """What a trial does: the work of ``jobs.train`` for its first member, with some settings."""
+
+    def train(settings: Settings, context: TrainContext) -> None:
+        tuned = config.model_copy(update={"train": with_settings(config.train, settings)})
+        plan = training(tuned, step)
+        plan.work(plan.members[0].run, context)
+
+    return train
+
+
+def _check_validations(config: PipelineConfig) -> None:
+    """A trial that is validated at the end of its phases alone cannot be ended early."""
+    between = config.train.model != "bcdnn" or config.train.loop.validate_steps is not None
+    if config.sweep.scheduler != "none" and not between:
+        raise UsageError(
+            f"sweep.scheduler = {config.sweep.scheduler!r} needs validations within a phase: set "
+            "train.loop.validate_steps (40, say), or sweep.scheduler=none"
+        )
+
+
+def _best(trials: Trials) -> Tried:
+    tried = trials.tried()
+    if not trials.complete():
+        raise UserError(
+            f"the sweep was interrupted after {len(tried)} trials: run it again, it continues"
+        )
+    best = trials.best()
+    if best is None:
+        raise UserError(f"all {len(tried)} trials failed, the first with: {tried[0].error}")
+    return best
+
+
+def _metrics(trials: Trials, best: Tried) -> dict[str, float]:
+    tried = trials.tried()
+    assert best.value is not None
+    return {
+        "best": best.value,
+        "best_trial": float(best.number),
+        "trials": float(len(tried)),
+        "failed": float(sum(one.outcome == "failed" for one in tried)),
+        "steps": float(trials.steps()),
+    }
+
+
+def _row(tried: Tried) -> dict[str, Any]:
+    return {
+        "trial": tried.number,
+        "settings": tried.settings,
+        "outcome": tried.outcome,
+        "best": tried.value,
+        "steps": tried.steps,
+        "error": tried.error,
+        "curve": tried.curve,
+    }
+
+
+def _advise(config: PipelineConfig) -> None:
+    done = finished(config, "sweep")
+    best = done.manifest.notes["best"]
+    rich.print(
+        f"\nThe best settings are those of trial {best['trial']}:\n"
+        + "".join(f"    train.{key} = {value}\n" for key, value in best["settings"].items())
+        + "Train them on three seeds with\n"
+        f"    python -m jobs.train --config {done.location}/{BEST} "
+        "--set 'train.seeds=\\[0,1,2]'\n",
+        file=sys.stderr,
+    )
+
+
+app = command("sweep", run, __doc__)
+
+if __name__ == "__main__":
+    app()
