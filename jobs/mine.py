@@ -3,77 +3,16 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Mapping, Sequence
 
-import rich
-from rich.table import Table
-
-from cluster.training import local_folder
-from cluster.units import run_units
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.recorded import Work, recorded
-from jobs.steps import Step
-from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.data.splits import LeakCheck
-from mmkrl.mining.candidates import CorpusPart, mine_part
-from mmkrl.mining.captions import CaptionInputs, mine_captions
-from mmkrl.mining.publish import read_parts, write_mined
-from mmkrl.mining.registry import make_miner
-from mmkrl.mining.relationships import CAPTIONS, assemble
-from mmkrl.tracking import Run
-from mmkrl.viz.audit import audit
+from jobs.minings import mining
+from jobs.recorded import recorded
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Mine the ingested corpus."""
-    work = _captions if config.mine.miner == CAPTIONS else _findings
-    return recorded(config, "mine", functools.partial(work, config), force=force)
-
-
-def _findings(config: PipelineConfig, step: Step, tracked: Run) -> Work:
-    """Images of which each shows one relationship."""
-    corpus, deduped = step.inputs["ingest"], step.inputs["dedupe"]
-    miner = make_miner(config.mine.miner, corpus.table("texts", ["uri", "kind", "text"]))
-    folder = step.location / "_candidates"
-
-    def one(number: int, _: FileEntry) -> UnitRecord:
-        part, kept_only = CorpusPart(number, corpus, deduped), config.mine.duplicates == "one"
-        return mine_part(folder, part, miner, kept_only=kept_only)
-
-    parts = run_units(folder, corpus.files("images"), one, label="mine")
-    mined = assemble(read_parts(folder, parts, "candidates"), config.mine)
-    unit = write_mined(step.location, folder, parts, mined)
-    return _work([unit], mined.leaks, mined.statistics, tracked)
-
-
-def _captions(config: PipelineConfig, step: Step, tracked: Run) -> Work:
-    """Images that show many relationships each."""
-    parsed, deduped, extracted = (step.inputs[job] for job in ("parse", "dedupe", "extract"))
-    inputs = CaptionInputs(parsed, deduped, extracted, local_folder("features"))
-    mined = mine_captions(step.location, inputs, config.mine, run_units)
-    files = [file for unit in mined.units for file in unit.files if file.table == "evidence"]
-    corpus, chosen = step.inputs["ingest"], config.mine.captions.audited
-    tracked.text(audit(step.location, files, corpus, chosen), "audit.html")
-    return _work(mined.units, mined.leaks, mined.statistics, tracked)
-
-
-def _work(
-    units: list[UnitRecord],
-    leaks: Sequence[LeakCheck],
-    statistics: Mapping[str, float],
-    tracked: Run,
-) -> Work:
-    table = Table("leak check", "violations", title="zero-shot split")
-    for check in leaks:
-        table.add_row(check.name, str(check.violations))
-    rich.print(table, file=sys.stderr)
-    violations = {check.name: check.violations for check in leaks}
-    report = "".join(f"{name}: {n}\n" for name, n in {**violations, **statistics}.items())
-    tracked.text(report, "split.txt")
-    counts = {name: float(count) for name, count in statistics.items()}
-    return Work(units, [], {"leak_checks": violations}, counts)
+    return recorded(config, "mine", functools.partial(mining, config), force=force)
 
 
 app = command("mine", run, __doc__)

@@ -97,7 +97,12 @@ class KnowledgeSpace:
         shape = (0, config.image_size, config.image_size, 3)
         features = self._extractor(np.stack(pixels) if pixels else np.zeros(shape, np.uint8))
         feature_BF = joined([features[name] for name in config.backbones])
-        return self._model.image.embed(torch.from_numpy(feature_BF).float())
+        return self.embed_features(torch.from_numpy(feature_BF).float())
+
+    @torch.inference_mode()
+    def embed_features(self, feature_BF: Tensor) -> Tensor:
+        """Unit vectors of images by their feature vectors, shape (B, D)."""
+        return self._model.image.embed(feature_BF)
 
     def retrieve(
         self, text_BD: Tensor, count: int, among: Container[str] | None = None
@@ -130,12 +135,21 @@ class KnowledgeSpace:
         description = {
             "config": self._model.config.model_dump(mode="json"),
             "extract": self._extract.model_dump(mode="json"),
-            "features": int(self._model.image.feature_mean.shape[0]),
+            "features": self.features,
             "words": sorted(self._words.index, key=self._words.index.__getitem__),
             "relationships": self._relationships,
             "gallery": self._image_ids,
         }
         (folder / _DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
+
+    @property
+    def features(self) -> int:
+        """Length of the feature vectors it takes."""
+        return int(self._model.image.feature_mean.shape[0])
+
+    def knows(self, triple: Triple) -> bool:
+        """Whether it has a vector of every word of a relationship."""
+        return not self._words.unknown(triple)
 
     @property
     def relationships(self) -> list[Triple]:

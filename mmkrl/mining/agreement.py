@@ -7,6 +7,8 @@ Both are linear maps of image features, fitted over all relationships at once:
 * *images*: the whitened inner product with the mean of the relationship's other images. It is taken
   twice, the second time with the mean of the better half alone, which wrong images pull less.
 
+In a further round a trained space joins them: its cosine of image and relationship.
+
 A score is in deviations: how far the image is above reference images, drawn from the whole corpus,
 in what the relationship asks for. An image that has nothing to do with it has 0 on average, so a
 score of 1 means the same for every relationship. The paper says only that visual relationships are
@@ -15,8 +17,9 @@ mined; this filter is ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +30,7 @@ _REFERENCES = 512
 _LEAST_SPREAD = 1e-6
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Learned: TypeAlias = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -88,19 +92,26 @@ class Agreement:
             fold_N[references],
         )
 
-    def score(self, feature_NF: Floats, fold_N: Ints, parts: Ints) -> Floats:
+    def score(
+        self, feature_NF: Floats, fold_N: Ints, parts: Ints, learned: Learned | None = None
+    ) -> Floats:
         """How far each image of a relationship is above the reference images.
 
         Args:
             feature_NF: Features of the images that are said to show it.
             fold_N: Their folds.
             parts: Which columns its subject, predicate and object have; rare ones have none.
+            learned: Gives the cosines of images with the relationship in a trained space.
 
         Returns:
             Array of shape (N,), in deviations of the reference images.
         """
         standard_NF = (feature_NF - self.mean_F) / self.scale_F
         word_N, word_V = self._words(standard_NF, fold_N, parts)
+        if learned is not None:
+            reference_VF = self.reference_VF * self.scale_F + self.mean_F
+            cosine_N, cosine_V = _scaled(learned(feature_NF), learned(reference_VF))
+            word_N, word_V = word_N + cosine_N, word_V + cosine_V
         total_N, total_V = word_N, word_V
         inside_N = np.ones(len(feature_NF), bool)
         for _ in range(2):

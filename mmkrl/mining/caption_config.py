@@ -37,6 +37,10 @@ class CaptionMining(Section):
     slice_rows: int = Field(default=1_000_000, ge=1)
     """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
     which reads all of them."""
+    trained: str | None = None
+    """Dataset of ``jobs.train`` whose space joins the judgement, for a further round: relationships
+    whose words it knows get images that it has close to them. It must have learned from the same
+    features."""
     keep_disagreeing: bool = False
     """Images that agree too little are trained on all the same; which relationships and images are
     held out does not change. To see what setting them aside is worth."""

@@ -23,7 +23,7 @@ from mmkrl.mining.divided import divide
 from mmkrl.mining.exchanged import found_share
 from mmkrl.mining.grouping import RunUnits
 from mmkrl.mining.relationships import MineConfig
-from mmkrl.mining.shown import Counted, Features, fit_maps, judge_slice
+from mmkrl.mining.shown import Counted, Features, Judges, Space, fit_maps, judge_slice
 from mmkrl.mining.synonyms import Names, noun_synonyms
 from mmkrl.storage import Location
 
@@ -40,12 +40,14 @@ class CaptionInputs:
         deduped: Duplicates and hashes of images.
         extracted: Features of images.
         cache: Folder on the local disk for mapped features.
+        space: What a former round has learned, if there was one.
     """
 
     parsed: Dataset
     deduped: Dataset
     extracted: Dataset
     cache: Path
+    space: Space | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def mine_captions(
     run_units(maps_at, [0], fitting, label="fit")
 
     def judging(number: int, _: int) -> UnitRecord:
-        return judge_slice(location, number, maps_at, counted, _features(inputs), config)
+        judges = Judges(maps_at, _features(inputs), inputs.space)
+        return judge_slice(location, number, judges, counted, config)
 
     judged = run_units(location, pieces, judging, label="judge")
     rows = _evidence(location, judged)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,15 @@ from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.mapped_features import Backbones, map_features
 from mmkrl.data.schemas import DROPPED, EVIDENCE
 from mmkrl.errors import UserError
-from mmkrl.mining.agreement import FOLDS, Agreement, Floats, Ints, part_columns, slot_names
+from mmkrl.mining.agreement import (
+    FOLDS,
+    Agreement,
+    Floats,
+    Ints,
+    Learned,
+    part_columns,
+    slot_names,
+)
 from mmkrl.mining.counted import TRIPLE
 from mmkrl.mining.hash_table import load, save
 from mmkrl.mining.relationships import MineConfig
@@ -27,6 +36,13 @@ from mmkrl.storage import Location
 
 _DECIMALS = 3  # of a score: more would differ from one processor to another
 Keys = npt.NDArray[np.uint64]
+
+
+class Space(Protocol):
+    """A trained space, as far as it judges images."""
+
+    def closeness(self, named: tuple[str, str, str]) -> Learned | None:
+        """Gives the cosines of images with a relationship; None if it does not know it."""
 
 
 @dataclass(frozen=True)
@@ -144,21 +160,35 @@ def _folds(key_N: Keys) -> Ints:
     return (key_N % np.uint64(FOLDS)).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class Judges:
+    """What tells images that show a relationship from others.
+
+    Attributes:
+        maps: Where :func:`fit_maps` left its result.
+        features: Vectors of the images.
+        space: What a former round has learned, if there was one.
+    """
+
+    maps: Location
+    features: Features
+    space: Space | None = None
+
+
 def judge_slice(
-    location: Location, number: int, maps: Location, counted: Counted, features: Features,
-    config: MineConfig,
-) -> UnitRecord:  # fmt: skip
+    location: Location, number: int, judges: Judges, counted: Counted, config: MineConfig
+) -> UnitRecord:
     """Publish the evidence of one slice with scores, and what it dropped.
 
     Args:
         location: The dataset: tables ``evidence`` and ``dropped``.
         number: Number of the slice.
-        maps: Where :func:`fit_maps` left its result.
+        judges: What judges the images.
         counted: The slices.
-        features: Vectors of the images.
         config: The thresholds.
     """
-    fitted = dict(load(maps, 0))
+    features, space = judges.features, judges.space
+    fitted = dict(load(judges.maps, 0))
     parts = {str(name): column for column, name in enumerate(fitted.pop("parts"))}
     agreement = Agreement(**fitted)
     frame = counted.slice(number, "evidence").to_pandas()
@@ -168,11 +198,13 @@ def judge_slice(
     dropped = [counted.slice(number, "dropped")]
     for _, group in frame.groupby("relationship_id"):
         index = group.index[group["reason"] == ""].to_numpy()
-        named = tuple(group.iloc[0][TRIPLE])
+        subject, predicate, object_ = group.iloc[0][TRIPLE]
+        named = (subject, predicate, object_)
         if len(index):
             column = part_columns(parts, named)
             fold_N = _folds(key_N[index])
-            score_N = agreement.score(features.take(row_N[index]), fold_N, column)
+            learned = space.closeness(named) if space else None
+            score_N = agreement.score(features.take(row_N[index]), fold_N, column, learned)
             frame.loc[index, "score"] = score_N.round(_DECIMALS)
         reason = _verdict(frame, index, config)
         if reason:

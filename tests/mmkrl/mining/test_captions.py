@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +123,10 @@ def settings(min_images: int = 4, slice_rows: int = 10_000, **captions) -> MineC
     )
 
 
-def mine(world, place, shard=10_000, **config) -> tuple[Dataset, MinedCaptions]:
+def mine(world, place, shard=10_000, space=None, **config) -> tuple[Dataset, MinedCaptions]:
     location = locate(place / "mine")
-    mined = mine_captions(location, inputs(world, place, shard), settings(**config), run_here)
+    given = replace(inputs(world, place, shard), space=space)
+    mined = mine_captions(location, given, settings(**config), run_here)
     publish(location, Origin("mine", "key", {}, {}, ""), mined.units)
     return open_dataset(location), mined
 
@@ -247,3 +248,33 @@ def test_wrong_images_are_found_and_never_held_out(world, tmp_path):
     assert shown.pop("train") & wrong
     assert not set().union(*shown.values()) & wrong
     assert "exchanged" in {row["reason"] for row in rows(found, "dead_letters")}
+
+
+class Knowing:
+    """A space that knows what one relationship looks like, and no other."""
+
+    def __init__(self, named: tuple[str, str, str], image_F: np.ndarray) -> None:
+        self.named, self.image_F = named, image_F
+
+    def closeness(self, named):
+        return self.cosines if named == self.named else None
+
+    def cosines(self, feature_NF):
+        return feature_NF @ self.image_F / np.linalg.norm(feature_NF, axis=1)
+
+
+def test_what_a_former_round_has_learned_joins_the_judgement(world, mined, tmp_path):
+    first = {(text(row), row["image_id"]): row["score"] for row in rows(mined[0], "evidence")}
+    name, one = next(iter(first))
+    subject, predicate, object_ = name.split()
+    named = (subject, predicate, object_)
+    numbers = {image_id(number): number for number in range(IMAGES)}
+    space = Knowing(named, world.features[numbers[one]].astype(np.float32))
+    again, _ = mine(world, tmp_path, space=space)
+    changed = {
+        (text(row), row["image_id"]): row["score"] - first[text(row), row["image_id"]]
+        for row in rows(again, "evidence")
+        if row["score"] != first[text(row), row["image_id"]]
+    }
+    assert {changed_name for changed_name, _ in changed} == {name}
+    assert max(changed, key=changed.__getitem__)[1] == one
