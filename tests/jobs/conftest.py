@@ -26,32 +26,12 @@ from PIL import Image
 from mmkrl.data.dataset import Dataset, open_dataset
 from mmkrl.data.emoji.sequences import compose
 from mmkrl.storage import locate
-from tests.mmkrl.data.graphs.made import write_tsv
-from tests.support.graphs import row_graph
 
 _ROOT = Path(__file__).parents[2]
 _VENDORS = ["noto", "twemoji", "fluent-3d"]
 _PREDICATES = ("as_role", "with_hair")
 _BOMB_SIDE = 20_000
 _JOB_TIMEOUT_S = 500
-_TRIPLES = {
-    "complex": {
-        "model": "complex",
-        "dimension": 16,
-        "loss": "one_vs_all",
-        "learning_rate": 0.2,
-        "epochs": 60,
-        "batch_size": 12,
-    },
-    "translation": {
-        "model": "transe",
-        "dimension": 16,
-        "margin": 1,
-        "epochs": 60,
-        "batch_size": 12,
-        "negatives": {"entities": 4, "relations": 1},
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -250,28 +230,6 @@ def new_place(crawl: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 def chain(new_place: Callable[[str], Place]) -> tuple[Place, Ended]:
     """A place where the whole chain ran undisturbed, and how it ended."""
     place = new_place("chain")
-    ended = place.run("pipeline")
-    assert ended.status == 0, ended.stderr[-6000:]
-    return place, ended
-
-
-@pytest.fixture(scope="session")
-def triples(new_place: Callable[[str], Place]) -> tuple[Place, Ended]:
-    """A place in which the whole chain of a graph has run, and what it said."""
-    place = new_place("triples")
-    graph = row_graph()
-    named = {
-        split: [
-            (graph.entities[h], graph.relations[r], graph.entities[t]) for h, r, t in rows.tolist()
-        ]
-        for split, rows in graph.triples.items()
-    }
-    write_tsv(locate(place.folder / "graph"), named)
-    config = yaml.safe_load((place.folder / "config.yaml").read_text())
-    config["ingest"] = {"sources": []}
-    config["graph"] = {"path": str(place.folder / "graph"), "overlap": "keep"}
-    config["train"] = {"model": "triples", "seeds": [0, 1], "triples": _TRIPLES}
-    (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     ended = place.run("pipeline")
     assert ended.status == 0, ended.stderr[-6000:]
     return place, ended

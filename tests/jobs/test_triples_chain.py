@@ -3,15 +3,63 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
+import yaml
 
 from mmkrl.data.dataset import open_dataset
 from mmkrl.evaluate.link_prediction import LINK_PREDICTION
 from mmkrl.evaluate.triple_classification import CLASSIFICATION
+from mmkrl.index.triple_space import TripleSpace
 from mmkrl.storage import locate
+from tests.mmkrl.data.graphs.made import write_tsv
+from tests.support.graphs import row_graph
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+
+MODELS = {
+    "complex": {
+        "model": "complex",
+        "dimension": 16,
+        "loss": "one_vs_all",
+        "learning_rate": 0.2,
+        "epochs": 60,
+        "batch_size": 12,
+    },
+    "translation": {
+        "model": "transe",
+        "dimension": 16,
+        "margin": 1,
+        "epochs": 60,
+        "batch_size": 12,
+        "negatives": {"entities": 4, "relations": 1},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def done(new_place):
+    """A place in which the whole chain of a graph has run, and what it said."""
+    place = new_place("triples")
+    graph = row_graph()
+    named = {
+        split: [
+            (graph.entities[h], graph.relations[r], graph.entities[t]) for h, r, t in rows.tolist()
+        ]
+        for split, rows in graph.triples.items()
+    }
+    write_tsv(locate(place.folder / "graph"), named)
+    config = yaml.safe_load((place.folder / "config.yaml").read_text())
+    config["ingest"] = {"sources": []}
+    config["graph"] = {"path": str(place.folder / "graph"), "overlap": "keep"}
+    config["train"] = {"model": "triples", "seeds": [0, 1], "triples": MODELS}
+    (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    ended = place.run("pipeline")
+    assert ended.status == 0, ended.stderr[-6000:]
+    return place, ended
 
 
 def report_of(ended):
@@ -19,14 +67,14 @@ def report_of(ended):
     return json.loads(dataset.read_bytes(dataset.file("report.json")))
 
 
-def test_only_what_a_graph_needs_is_run(triples):
-    _, ended = triples
+def test_only_what_a_graph_needs_is_run(done):
+    _, ended = done
     assert list(ended.steps()) == ["graph", "train", "evaluate"]
     assert ended.result["rows_in"] == ended.result["rows_out"] > 0
 
 
-def test_every_model_is_measured_with_every_seed_and_an_interval(triples):
-    _, ended = triples
+def test_every_model_is_measured_with_every_seed_and_an_interval(done):
+    _, ended = done
     results = report_of(ended)["results"]
     assert list(results) == ["complex", "translation"]
     for scores in results.values():
@@ -40,29 +88,45 @@ def test_every_model_is_measured_with_every_seed_and_an_interval(triples):
     assert best > 0.6  # the held-out triples are training triples too: they can be memorised
 
 
-def test_the_first_model_is_compared_with_the_others(triples):
-    _, ended = triples
+def test_the_first_model_is_compared_with_the_others(done):
+    _, ended = done
     ahead = report_of(ended)["ahead"]
     assert ahead.keys() == {"complex"}
     assert f"{LINK_PREDICTION} MRR" in ahead["complex"]["translation"]
 
 
-def test_finished_work_is_skipped(triples):
-    place, _ = triples
+def test_finished_work_is_skipped(done):
+    place, _ = done
     again = place.run("pipeline")
     assert {step["status"] for step in again.steps().values()} == {"skipped"}
 
 
-def test_a_model_without_its_pictures_is_told_in_one_line(triples):
-    place, _ = triples
+def test_a_model_without_its_pictures_is_told_in_one_line(done):
+    place, _ = done
     ended = place.run("train", "--set", "train.triples={one: {model: ikrl}}")
     assert ended.status == 2
     assert "one would learn from images, and the graph has none: set graph.images" in ended.error
 
 
-def test_shards_of_entities_give_the_same_report(triples):
-    place, before = triples
+def test_shards_of_entities_give_the_same_report(done):
+    place, before = done
     after = place.run("evaluate", "--set", "evaluate.ranks_by=entities", "--force")
     assert after.status == 0
     assert after.result["output"] != before.result["output"]
     assert report_of(after)["results"] == report_of(before)["results"]
+
+
+def test_the_first_model_is_registered_and_asked_by_name(done):
+    place, _ = done
+    assert place.done("register")["output"] == "models:/small/1"
+    (trained,) = (place.workspace / "train").iterdir()
+    space = TripleSpace.load(Path(trained) / "space")
+    mlflow.set_tracking_uri(place.tracking)
+    model = mlflow.pyfunc.load_model("models:/small@champion")
+    rows = [{"task": "predict_tails", "head": "e03", "relation": "next"}]
+    (found,) = model.predict(pd.DataFrame(rows), {"count": 3}).to_dict("records")
+    assert found["names"] == [answer.name for answer in space.tails("e03", "next", 3)]
+    assert found["names"][0] == "e04"
+    version = mlflow.MlflowClient().get_model_version("small", "1")
+    assert "The model saw no images." in version.description
+    assert "* triples: " in version.description
