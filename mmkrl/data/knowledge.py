@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.mapped_features import Backbones, map_features
+from mmkrl.data.moments import mean_and_deviation
 from mmkrl.data.splits import TRAIN
 from mmkrl.data.words import WordVectors
 from mmkrl.errors import UserError
@@ -83,12 +84,7 @@ class Images:
 
     def scale(self, index: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Mean and deviation of some images' features, float64, a chunk at a time."""
-        total, squares = torch.zeros(()).double(), torch.zeros(()).double()
-        for part in chunks(index):
-            feature_BF = self.features(part).double()
-            total, squares = total + feature_BF.sum(0), squares + feature_BF.square().sum(0)
-        mean_F = total / len(index)
-        return mean_F, (squares / len(index) - mean_F.square()).clamp(min=0).sqrt()
+        return mean_and_deviation(self.features(part) for part in chunks(index))
 
 
 @dataclass(frozen=True)

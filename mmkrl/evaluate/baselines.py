@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmkrl.data.graph import IntArray
 from mmkrl.data.knowledge import Knowledge, chunks
 from mmkrl.data.splits import TRAIN, VALIDATION
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.pools import Pool
 from mmkrl.evaluate.ranking import retrieval_metrics
+from mmkrl.evaluate.ridge import Ridge
 from mmkrl.evaluate.zero_shot import Space
 
 _RANDOM_DIMENSION = 64
@@ -97,53 +99,33 @@ def ridge_images(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[floa
         text_RD: Unit vector of each relationship.
         strengths: Penalties to try; the one with the best validation text-to-image mAP is used.
     """
-    mean_F, deviation_F, gram_FF, moment_FD = _normal_equations(knowledge, text_RD)
-    best, best_map = torch.empty(0), -1.0
-    for strength in strengths:
-        penalised_FF = gram_FF + strength * torch.eye(len(mean_F), dtype=gram_FF.dtype)
-        weight_FD = torch.cholesky_solve(moment_FD, torch.linalg.cholesky(penalised_FF))
-        image_ND = torch.cat(
-            [
-                F.normalize(((feature_BF - mean_F) / deviation_F) @ weight_FD.float(), dim=1)
-                for feature_BF in _feature_chunks(knowledge)
-            ]
+    images = knowledge.images
+    train, pool = images.index(TRAIN), Pool.of(knowledge, VALIDATION)
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for part in chunks(train):
+            yield images.features(part), text_RD[torch.from_numpy(images.label_N[part])]
+
+    ridge = Ridge.fitted(pairs)
+
+    def placed(index_N: IntArray, weight_FD: Tensor) -> Tensor:
+        parts = (images.features(part) for part in chunks(index_N))
+        return torch.cat([ridge.vectors(feature_BF, weight_FD) for feature_BF in parts])
+
+    def value(weight_FD: Tensor) -> float:
+        metrics = retrieval_metrics(
+            text_RD[pool.label_R],
+            placed(pool.image_U.numpy(), weight_FD),
+            relevance=pool.images_of_texts,
+            cutoffs=(1,),
         )
-        value = _validation_map(knowledge, text_RD, image_ND)
-        if value > best_map:
-            best, best_map = image_ND, value
-    return best
+        return float(metrics.average_precision.mean())
+
+    return placed(np.arange(len(images.ids)), ridge.best(strengths, value))
 
 
 def _ridge(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[float]) -> Space:
     return Space(text_RD, ridge_images(knowledge, text_RD, strengths))
-
-
-def _normal_equations(
-    knowledge: Knowledge, text_RD: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and deviation of the training features, and X'X and X'Y of the standardised ones."""
-    images = knowledge.images
-    train = images.index(TRAIN)
-    mean_F, deviation_F = images.scale(train)
-    deviation_F = deviation_F.clamp(min=float(0.1 * deviation_F.mean()))
-    gram_FF = torch.zeros(len(mean_F), len(mean_F)).double()
-    moment_FD = torch.zeros(len(mean_F), text_RD.shape[1]).double()
-    for part in chunks(train):
-        standard_BF = (images.features(part).double() - mean_F) / deviation_F
-        gram_FF += standard_BF.T @ standard_BF
-        moment_FD += standard_BF.T @ text_RD[torch.from_numpy(images.label_N[part])].double()
-    return mean_F.float(), deviation_F.float(), gram_FF, moment_FD
-
-
-def _validation_map(knowledge: Knowledge, text_RD: Tensor, image_ND: Tensor) -> float:
-    pool = Pool.of(knowledge, VALIDATION)
-    metrics = retrieval_metrics(
-        text_RD[pool.label_R],
-        image_ND[pool.image_U],
-        relevance=pool.images_of_texts,
-        cutoffs=(1,),
-    )
-    return float(metrics.average_precision.mean())
 
 
 def _feature_chunks(knowledge: Knowledge) -> Iterator[Tensor]:

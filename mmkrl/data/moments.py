@@ -1,0 +1,23 @@
+"""Mean and deviation of features that do not fit into memory at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of every column, float64, shape (F,) each.
+
+    Args:
+        parts: The rows, shape (B, F) each, some at a time.
+    """
+    count, total, squares = 0, torch.zeros(()).double(), torch.zeros(()).double()
+    for part_BF in parts:
+        wide_BF = part_BF.double()
+        count += len(wide_BF)
+        total, squares = total + wide_BF.sum(0), squares + wide_BF.square().sum(0)
+    mean_F = total / count
+    return mean_F, (squares / count - mean_F.square()).clamp(min=0).sqrt()
