@@ -135,6 +135,7 @@ def _places(settings: PipelineConfig) -> list[str]:
     """Every folder and file that the configuration names as input or output."""
     sources, graph = settings.ingest.sources, settings.graph
     inputs = [path for s in sources for path in (s.path, s.images)]
+    inputs.append(settings.train.captions_from)
     if graph:
         inputs += [graph.path, graph.entities, graph.relations]
     return [settings.workspace, *(path for path in inputs if path)]

@@ -50,8 +50,9 @@ def pages(config: PipelineConfig, compared: Comparison) -> dict[str, str]:
     """Pages with pictures beside the report, by file name."""
     if isinstance(compared, CaptionComparison):
         answered, ids = compared.swapped(*config.train.members[0])
-        corpus = finished(config, "ingest")
-        return {ARITHMETIC: swaps_page(answered, ids, corpus)} if answered else {}
+        if not answered:
+            return {}
+        return {ARITHMETIC: swaps_page(answered, ids, finished(config, "ingest"))}
     if not isinstance(compared, ZeroShotComparison):
         return {}
     knowledge = compared.knowledge()

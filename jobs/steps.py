@@ -16,7 +16,7 @@ from typing import Any
 from jobs.config import PipelineConfig
 from mmkrl.config import identity
 from mmkrl.data.dataset import Dataset, Origin, open_dataset
-from mmkrl.data.digest import fingerprint
+from mmkrl.data.digest import content_id, fingerprint
 from mmkrl.data.graphs import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
 from mmkrl.data.readers import listing
@@ -73,6 +73,8 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
         digests["sources"] = fingerprint(listing(config.ingest.sources))
     if job == "graph" and config.graph and config.graph.source == "files":
         digests["files"] = fingerprint(graph_listing(config.graph))
+    if job in ("train", "sweep") and config.train.captions_from:
+        digests["captions"] = content_id(locate(config.train.captions_from).read_bytes())
     section = _section(config, job)
     key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
@@ -112,7 +114,7 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
 
 def _training_inputs(config: PipelineConfig) -> tuple[str, ...]:
     if config.train.model == "captions":
-        return ("ingest", "extract")
+        return () if config.train.captions_from else ("ingest", "extract")
     if config.train.model == "triples":
         return ("graph", "extract") if config.train.looks_at_images else ("graph",)
     return INPUTS["train"]

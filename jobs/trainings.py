@@ -13,7 +13,8 @@ from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry
 from mmkrl.serving.publish import publish_space, publish_triples
 from mmkrl.tracking import Run as TrackedRun
-from mmkrl.train.caption_run import CaptionData, CaptionRun, train_captions, write_vocabularies
+from mmkrl.train.caption_data import CaptionData, CorpusCaptions, GivenPairs
+from mmkrl.train.caption_run import CaptionRun, train_captions, write_vocabularies
 from mmkrl.train.context import TrainContext
 from mmkrl.train.members import member_name
 from mmkrl.train.run import Run, train
@@ -49,15 +50,17 @@ def triple_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Triple
 
 
 def caption_data(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> CaptionData:
-    """What models of captions learn from, of a job's inputs."""
-    section, cache = config.train, local_folder("features")
-    return CaptionData(
+    """What models of captions learn from, of a job's inputs or of a file."""
+    section = config.train
+    if section.captions_from is not None:
+        return GivenPairs(section.captions_from, section.words, section.caption_split)
+    return CorpusCaptions(
         inputs["ingest"],
         inputs["extract"],
         section.features,
         section.words,
         section.caption_split,
-        cache,
+        local_folder("features"),
     )
 
 

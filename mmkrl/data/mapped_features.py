@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import fingerprint
+from mmkrl.data.local_files import made_once
 from mmkrl.errors import UserError
 
 Backbones: TypeAlias = tuple[str, ...] | None
@@ -44,8 +43,7 @@ def map_features(
     # The dataset's digest would not do: it is the same for the same rows in another order.
     name = fingerprint([*columns, [entry.sha256 for entry in extracted.files("features")]])[:16]
     path = cache / f"features-{name}.npy"
-    if not path.is_file():
-        _write(extracted, columns, path)
+    made_once(path, lambda temporary: _write(extracted, columns, temporary))
     return ids, np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -67,7 +65,8 @@ def joined(vectors: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.floati
 def _unit(vector_BD: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     wide_BD = vector_BD.astype(np.float32)
     norm_B1 = np.sqrt(np.square(wide_BD).sum(axis=1, keepdims=True))
-    return wide_BD / np.maximum(norm_B1, np.finfo(np.float32).tiny)
+    unit_BD: npt.NDArray[np.float32] = wide_BD / np.maximum(norm_B1, np.finfo(np.float32).tiny)
+    return unit_BD
 
 
 def _columns(extracted: Dataset, backbones: Backbones) -> list[str]:
@@ -86,25 +85,17 @@ def _columns(extracted: Dataset, backbones: Backbones) -> list[str]:
 
 
 def _write(extracted: Dataset, columns: list[str], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{uuid.uuid4().hex}.npy")
     target: np.memmap[Any, np.dtype[np.float16]] | None = None
     start = 0
-    try:
-        for part in extracted.iterate("features", columns):
-            block = joined([_matrix(part.column(name)) for name in columns])
-            if target is None:
-                shape = (extracted.rows("features"), block.shape[1])
-                target = np.lib.format.open_memmap(
-                    temporary, mode="w+", dtype=np.float16, shape=shape
-                )
-            target[start : start + len(block)] = block
-            start += len(block)
-        assert target is not None
-        target.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for part in extracted.iterate("features", columns):
+        block = joined([_matrix(part.column(name)) for name in columns])
+        if target is None:
+            shape = (extracted.rows("features"), block.shape[1])
+            target = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        target[start : start + len(block)] = block
+        start += len(block)
+    assert target is not None
+    target.flush()
 
 
 def _matrix(column: Any) -> npt.NDArray[np.float16]:

@@ -3,7 +3,8 @@
 Rasiwasia et al. 2010 ("A new approach to cross-modal multimedia retrieval", ACM MM): 2,866 featured
 articles of 10 classes; an image is a histogram of 128 SIFT words, a text 10 LDA topics. Read from
 one Parquet file with the columns split (train or test), image_id, label_name, image_bovw128 and
-text_lda10. There are no pixels and no words, so no job reads it; learners take it as it is.
+text_lda10. There are neither pixels nor words, so nothing is ingested or extracted: the job
+``train`` reads the file itself (``train.captions_from``).
 """
 
 from __future__ import annotations
@@ -18,25 +19,27 @@ import pyarrow.parquet as pq
 from mmkrl.data.captions import Captions
 from mmkrl.data.splits import TEST, TRAIN, VALIDATION
 from mmkrl.errors import UserError
+from mmkrl.storage import locate
 
 _COLUMNS = ["split", "image_id", "label_name", "image_bovw128", "text_lda10"]
 
 
-def wikipedia_captions(path: Path, *, validation: float = 0.15, seed: int = 0) -> Captions:
+def wikipedia_captions(path: str | Path, *, validation: float = 0.15, seed: int = 0) -> Captions:
     """The pairs, each a captioned image whose caption comes as a vector.
 
     Args:
-        path: The Parquet file.
+        path: The Parquet file, local or ``s3://``.
         validation: Share of the training pairs that is held out for all tuning: the source has no
             validation split.
         seed: Of that draw.
 
     Raises:
-        UserError: it is not that file, or holds pairs of another split.
+        UserError: there is none, it is not that file, or holds pairs of another split.
     """
     try:
-        table = pq.read_table(path, columns=_COLUMNS)
-    except (OSError, pa.ArrowInvalid):
+        data = locate(path).read_bytes()
+        table = pq.read_table(pa.BufferReader(data), columns=_COLUMNS)
+    except pa.ArrowInvalid:
         table = pa.table({})
     if set(table.column_names) != set(_COLUMNS):
         raise UserError(

@@ -125,7 +125,7 @@ def _means(texts: Sequence[str], words: WordVectors) -> Tensor:
 
 def _mean_of_captions(captions: Captions, text_CD: Tensor) -> Tensor:
     """The mean of the vectors of each image's captions."""
-    image_C = torch.from_numpy(captions.image_C)
+    image_C = torch.tensor(captions.image_C)
     total_ID = text_CD.new_zeros(len(captions.ids), text_CD.shape[1])
     total_ID.index_add_(0, image_C, text_CD)
     return total_ID / torch.bincount(image_C, minlength=len(captions.ids))[:, None]

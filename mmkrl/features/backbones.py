@@ -111,6 +111,7 @@ class _EfficientNetLite(nn.Module):
         super().__init__()
         self.network = network
         self.kept = kept
+        network._fc = nn.Identity()
 
     def forward(
         self, image_BCHW: Tensor, layers: bool = False

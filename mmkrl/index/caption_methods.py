@@ -1,18 +1,21 @@
-"""The methods of a report on captions: every trained dual encoder."""
+"""The methods of a report on captions: every trained dual encoder, beside what it must beat."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from mmkrl.data.captions import Captions
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits import TEST
+from mmkrl.data.words import load_words
 from mmkrl.evaluate.arithmetic import Answered, answers, arithmetic_tasks
-from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE, caption_tasks
+from mmkrl.evaluate.caption_baselines import CAPTION_BASELINES
+from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE, CaptionSpace, caption_tasks
 from mmkrl.evaluate.class_retrieval import class_tasks
 from mmkrl.evaluate.clustering import clustering_tasks
 from mmkrl.evaluate.compare_values import Named
@@ -21,16 +24,32 @@ from mmkrl.evaluate.summary import Headline
 from mmkrl.evaluate.tasks import TaskValues
 from mmkrl.models.caption_learner import CaptionLearner
 from mmkrl.models.vse_config import CaptionConfig
-from mmkrl.train.caption_run import CaptionData, CaptionRun
+from mmkrl.train.caption_data import CaptionData
+from mmkrl.train.caption_run import CaptionRun
 from mmkrl.train.config import TrainConfig
 from mmkrl.train.loop import LoopConfig
+
+_BASELINE = "a baseline"  # no model is called so: its name has no blank
+
+
+class Encoder(Protocol):
+    """What places images and captions in a common space, as far as it is measured."""
+
+    def space(self, split: str) -> CaptionSpace:
+        """The images and captions of a split."""
+        ...
+
+    def vectors_of(self, texts: list[str], /) -> Tensor:
+        """Unit vectors of any texts, shape (N, D)."""
+        ...
 
 
 @dataclass(frozen=True)
 class CaptionComparison:
-    """Dual encoders on images and captions that training has not seen.
+    """Dual encoders and baselines on images and captions that training has not seen.
 
-    The methods are (name, seed) pairs; see :class:`~mmkrl.index.comparison.Comparison`.
+    The methods are a model's name and seed, or a baseline's name after what tells it from a model;
+    see :class:`~mmkrl.index.comparison.Comparison`.
 
     Attributes:
         train: The section the models were trained with.
@@ -53,12 +72,13 @@ class CaptionComparison:
     trained: Dataset
 
     def methods(self) -> list[tuple[str, ...]]:
-        """Every model with every seed."""
-        return [(name, str(seed)) for name, seed in self.train.members]
+        """Every model with every seed, then every baseline."""
+        models = [(name, str(seed)) for name, seed in self.train.members]
+        return [*models, *((_BASELINE, name) for name in CAPTION_BASELINES)]
 
-    def label(self, name: str, seed: str) -> str:  # noqa: ARG002 - seeds share a label
-        """The model's name."""
-        return name
+    def label(self, name: str, detail: str) -> str:
+        """The model's name, which its seeds share, or the baseline's."""
+        return detail if name == _BASELINE else name
 
     @property
     def reference(self) -> str:
@@ -71,10 +91,11 @@ class CaptionComparison:
         name, seed = self.train.members[0]
         return name, str(seed)
 
-    def measure(self, split: str, name: str, seed: str) -> dict[str, TaskValues]:
-        """Retrieval both ways by one model; of test images, what classes and arithmetic tell."""
-        learner, captions = self._trained(name, int(seed))
-        space, knows_words = learner.space(split), _knows_words(self.train.captions[name])
+    def measure(self, split: str, name: str, detail: str) -> dict[str, TaskValues]:
+        """Retrieval both ways by one method; of test images, what classes and arithmetic tell."""
+        captions = self.data.load()
+        encoder, knows_words = self._encoder(captions, name, detail)
+        space = encoder.space(split)
         tasks = caption_tasks(space)
         if split != TEST:
             return tasks
@@ -83,18 +104,27 @@ class CaptionComparison:
         if len(label_L) > 1 and "" not in label_L:
             tasks |= clustering_tasks(space, class_N)
             if knows_words:
-                raw_NF, word_LD = captions.features(image_N), learner.vectors_of(label_L.tolist())
+                raw_NF, word_LD = captions.features(image_N), encoder.vectors_of(label_L.tolist())
                 tasks |= class_tasks(space.image_ID, class_N, word_CD=word_LD.cpu(), raw_NF=raw_NF)
         if self.evaluate.swaps and knows_words:
             texts = [captions.texts[c] for c in captions.captions(TEST)]
-            tasks |= arithmetic_tasks(space, texts, self.evaluate.swaps, learner.vectors_of)
+            tasks |= arithmetic_tasks(space, texts, self.evaluate.swaps, encoder.vectors_of)
         return tasks
+
+    def _encoder(self, captions: Captions, name: str, detail: str) -> tuple[Encoder, bool]:
+        """A method's encoder; and whether single words have vectors of their own."""
+        if name == _BASELINE:
+            words = load_words(self.data.words)
+            encoder = CAPTION_BASELINES[detail](captions, words, self.evaluate)
+            return encoder, captions.text_CF is None
+        return self._trained(captions, name, int(detail)), _knows_words(self.train.captions[name])
 
     def swapped(self, name: str, seed: int) -> tuple[list[Answered], list[str]]:
         """What one model finds by arithmetic, if it can be asked; ids of the images by position."""
         if not (self.evaluate.swaps and _knows_words(self.train.captions[name])):
             return [], []
-        learner, captions = self._trained(name, seed)
+        captions = self.data.load()
+        learner = self._trained(captions, name, seed)
         texts = [captions.texts[c] for c in captions.captions(TEST)]
         found = answers(learner.space(TEST), texts, self.evaluate.swaps, learner.vectors_of)
         return list(found), [captions.ids[i] for i in captions.images(TEST)]
@@ -112,10 +142,9 @@ class CaptionComparison:
             named[task] = Named(names, [""] * len(names))
         return named
 
-    def _trained(self, name: str, seed: int) -> tuple[CaptionLearner, Captions]:
-        captions = self.data.load()
+    def _trained(self, captions: Captions, name: str, seed: int) -> CaptionLearner:
         run = CaptionRun(self.train.captions[name], LoopConfig(), self.data, seed)
-        return run.trained(captions, self.trained, name), captions
+        return run.trained(captions, self.trained, name)
 
 
 def _knows_words(config: CaptionConfig) -> bool:

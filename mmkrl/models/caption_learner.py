@@ -13,6 +13,7 @@ from torch import Tensor
 from mmkrl.data.captions import Captions
 from mmkrl.data.epochs import ShuffledEpochs
 from mmkrl.data.graph import IntArray
+from mmkrl.data.moments import mean_and_deviation
 from mmkrl.data.splits import TRAIN, VALIDATION
 from mmkrl.data.vocabulary import EncodedTexts, Vocabulary, build_vocabulary
 from mmkrl.data.words import WordVectors
@@ -162,11 +163,12 @@ class CaptionLearner:
     def image_vectors(self, index_N: IntArray) -> Tensor:
         """Unit vectors of some images, shape (N, D)."""
         self.module.eval()
-        parts = [
-            self.module.image_vectors(self._captions.features(part).to(self._device))
-            for part in _pieces(index_N)
-        ]
+        parts = [self.module.image_vectors(self.image_features(part)) for part in _pieces(index_N)]
         return torch.cat(parts)
+
+    def image_features(self, index_B: IntArray) -> Tensor:
+        """Feature vectors of some images, shape (B, F)."""
+        return self._captions.features(index_B).to(self._device)
 
     def text_vectors(self, index_N: IntArray) -> Tensor:
         """Unit vectors of some captions, shape (N, D)."""
@@ -200,12 +202,7 @@ class CaptionLearner:
     def _scale(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the training images' features."""
         train_N = self._captions.images(TRAIN)
-        total, squares = torch.zeros(()).double(), torch.zeros(()).double()
-        for part in _pieces(train_N):
-            feature_BF = self._captions.features(part).double()
-            total, squares = total + feature_BF.sum(0), squares + feature_BF.square().sum(0)
-        mean_F = total / len(train_N)
-        return mean_F, (squares / len(train_N) - mean_F.square()).clamp(min=0).sqrt()
+        return mean_and_deviation(self._captions.features(part) for part in _pieces(train_N))
 
     def _tell(self) -> None:
         """Log what is not read of the captions."""

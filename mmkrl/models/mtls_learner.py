@@ -189,27 +189,3 @@ def _other(side: Side) -> Side:
 
 def _rounds_before(phase: Phase) -> int:
     return 0 if phase.name == JOINT else int(phase.name.rpartition("_")[2]) - 1
-
-
-def caption_learner(
-    captions: Captions,
-    config: CaptionConfig,
-    *,
-    vocabulary: Vocabulary | None = None,
-    words: WordVectors | None = None,
-    seed: int,
-) -> CaptionLearner:
-    """The learner of a configuration: MTLS if structure is transferred, else the dual encoder.
-
-    Args:
-        captions: Images and captions by split.
-        config: Model, losses and schedule.
-        vocabulary: That of an earlier run; by default the training captions' own.
-        words: Pretrained word vectors, where the configuration wants them.
-        seed: Decides the order of the captions.
-
-    Raises:
-        UserError: as for either learner.
-    """
-    kind = CaptionLearner if config.transfer is None else MTLSLearner
-    return kind(captions, config, vocabulary=vocabulary, words=words, seed=seed)

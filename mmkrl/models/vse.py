@@ -129,13 +129,18 @@ class DualEncoder(nn.Module):
         def both(piece: Piece) -> Tensor:
             noise = Noise(batch.seed, batch.start + piece.start, batch.total)
             part = {name: value[piece] for name, value in rows.items()}
+            feature_PF = self.features_of(part)
             return torch.cat(
-                [self.image_vectors(part["feature"], noise), self.text_vectors(part, noise)], dim=1
+                [self.image_vectors(feature_PF, noise), self.text_vectors(part, noise)], dim=1
             )
 
-        vector_B2D = in_pieces(both, len(rows["feature"]), self.config.held)
+        vector_B2D = in_pieces(both, len(rows["image"]), self.config.held)
         image_BD, text_BD = vector_B2D.chunk(2, dim=1)
         return image_BD, text_BD
+
+    def features_of(self, rows: dict[str, Tensor]) -> Tensor:
+        """Feature vectors of images, shape (B, F), of what a batch holds of them."""
+        return rows["feature"]
 
     def image_vectors(self, feature_BF: Tensor, noise: Noise | None = None) -> Tensor:
         """Unit vectors of images, shape (B, D); of the order measure, not negative."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mmkrl.config import Section
 from mmkrl.losses.captions import Mining
+from mmkrl.models.fine_tune_config import FineTuneConfig
 from mmkrl.models.mtls_config import TransferConfig
 from mmkrl.train.learner import OptimizerName
 
@@ -78,6 +79,8 @@ class CaptionConfig(Section):
 
     transfer: TransferConfig | None = None
     """Local structures that the modalities teach each other: MTLS; none is the dual encoder."""
+    fine_tune: FineTuneConfig | None = None
+    """A last phase in which the backbone learns, too, from pictures; none keeps its features."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CaptionConfig:
@@ -88,6 +91,8 @@ class CaptionConfig(Section):
             )
         if self.optimizer in ("sgd", "adagrad") and self.text in ("gru", "bigru"):
             raise ValueError(f"optimizer = {self.optimizer!r}: a GRU learns with 'adam' or 'adamw'")
+        if self.transfer is not None and self.fine_tune is not None:
+            raise ValueError("fine_tune and transfer: MTLS learns from features; leave one out")
         return self
 
     @property

@@ -5,57 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from mmkrl.data.captions import Captions, CaptionSplit, load_captions
+from mmkrl.data.captions import Captions
 from mmkrl.data.dataset import Dataset, write_file
 from mmkrl.data.manifest import FileEntry
-from mmkrl.data.mapped_features import Backbones
 from mmkrl.data.vocabulary import Vocabulary, read_vocabulary
 from mmkrl.data.words import load_words
 from mmkrl.models.caption_learner import CaptionLearner, vocabulary_of
-from mmkrl.models.mtls_learner import caption_learner
+from mmkrl.models.caption_registry import caption_learner
 from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.storage import Location
+from mmkrl.train.caption_data import CaptionData
 from mmkrl.train.context import TrainContext
 from mmkrl.train.loop import LoopConfig, fit
 from mmkrl.train.members import load_weights, member_name
 
 CAPTIONS = "captions.json"
 """What was read of the captions and what was not, beside the trained models."""
-
-
-@dataclass(frozen=True)
-class CaptionData:
-    """What dual encoders learn from.
-
-    Attributes:
-        corpus: Output of the job ``ingest``.
-        extracted: Features of its images.
-        features: Whose features; see :func:`~mmkrl.data.mapped_features.map_features`.
-        words: Pretrained word vectors; see :func:`mmkrl.data.words.load_words`.
-        division: How images are divided whose source does not say.
-        cache: Folder on the worker's disk for mapped features.
-    """
-
-    corpus: Dataset
-    extracted: Dataset
-    features: Backbones
-    words: str
-    division: CaptionSplit
-    cache: Path
-
-    def load(self) -> Captions:
-        """Images and captions."""
-        return load_captions(
-            self.corpus,
-            self.extracted,
-            self.cache,
-            backbones=self.features,
-            division=self.division,
-        )
 
 
 @dataclass(frozen=True)
@@ -81,10 +49,17 @@ class CaptionRun:
             captions: The data, loaded.
             vocabulary: That of an earlier run; by default the training captions' own.
         """
-        words = load_words(self.data.words) if self.config.pretrained else None
+        config, data = self.config, self.data
+        words = load_words(data.words) if config.pretrained else None
+        pictures = data.pictures(captions, config.fine_tune) if config.fine_tune else None
         torch.manual_seed(self.seed)
         return caption_learner(
-            captions, self.config, vocabulary=vocabulary, words=words, seed=self.seed
+            captions,
+            config,
+            pictures=pictures,
+            vocabulary=vocabulary,
+            words=words,
+            seed=self.seed,
         )
 
     def trained(self, captions: Captions, trained: Dataset, name: str) -> CaptionLearner:

@@ -52,6 +52,9 @@ class TrainConfig(Section):
     """Models of triples by a name of yours; the first is the one that others are compared with."""
     captions: dict[str, CaptionConfig] = Field(default_factory=dict)
     """Models of captions by a name of yours; the first is the one that others are compared with."""
+    captions_from: str | None = None
+    """File of image-text pairs that come as vectors, local or ``s3://``, instead of a corpus and
+    its features: the Wikipedia features as Parquet (:mod:`mmkrl.data.wikipedia`)."""
     caption_split: CaptionSplit = CaptionSplit()
     """How captioned images are divided whose source does not say."""
 
@@ -77,6 +80,16 @@ class TrainConfig(Section):
             raise ValueError(
                 f"train.variants must start with {' or '.join(_SERVED)}: the first one is served, "
                 "and needs both branches"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_backbone_is_fine_tuned(self) -> TrainConfig:
+        tuned = [name for name, one in self.captions.items() if one.fine_tune]
+        if tuned and len(self.features or ()) > 1:
+            raise ValueError(
+                f"train.captions: {', '.join(tuned)} would fine-tune a backbone, and "
+                f"train.features names {len(self.features or ())}; name one"
             )
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -37,6 +37,8 @@ class Phase:
         warmup: Share of the steps during which the rate rises; none means the loop's setting.
         final: Share of the peak rate that is left at the end; 1 keeps the rate constant.
         bounds: How the rows of some parameters, by name, are held after each step.
+        rates: The learning rate of some submodules, by name, as a share of :attr:`learning_rate`;
+            0 freezes one.
         validate_steps: Steps between validations within the phase; none validates at its end alone.
         patience: The phase ends early after so many validations without a better one than before.
     """
@@ -49,6 +51,7 @@ class Phase:
     warmup: float | None = None
     final: float = 0.0
     bounds: Mapping[str, Bound] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
     validate_steps: int | None = None
     patience: int | None = None
 
@@ -63,6 +66,8 @@ class Batch:
         seed: Seed of this step's noise.
         start: Global position of the first local row.
         total: Number of global rows.
+        made: Rows that cost too much to be made by every process: functions from a slice of the
+            global rows to a tensor.
     """
 
     rows: dict[str, Tensor]
@@ -70,6 +75,7 @@ class Batch:
     seed: int = 0
     start: int = 0
     total: int = 0
+    made: Mapping[str, Callable[[slice], Tensor]] = field(default_factory=dict)
 
 
 class Learner(Protocol):

@@ -77,12 +77,13 @@ def fit(
     source = context.resume_from()
     fresh = LoopState(schedule=schedule)
     state, best = checkpoint.load(source, learner.module, schedule) if source else (fresh, {})
+    state.schedule = schedule
 
     while state.phase < len(phases):
         phase = phases[state.phase]
         if state.step == 0:
             learner.begin(phase)
-        with _only(learner.module, phase.branch):
+        with _only(learner.module, phase):
             optimizer = make_optimizer(learner.module, phase, config.weight_decay)
             if source and state.step:
                 checkpoint.load_optimizer(source, optimizer)
@@ -135,13 +136,16 @@ def shard(batch: Batch, context: TrainContext) -> Batch:
         )
     size = total // context.world_size
     start = context.rank * size
-    device = context.device
+    own, device = slice(start, start + size), context.device
+    rows = {key: rows[own] for key, rows in batch.rows.items()}
+    rows |= {key: make(own) for key, make in batch.made.items()}
     return replace(
         batch,
-        rows={key: rows[start : start + size].to(device) for key, rows in batch.rows.items()},
+        rows={key: own_rows.to(device) for key, own_rows in rows.items()},
         shared={key: rows.to(device) for key, rows in batch.shared.items()},
         start=start,
         total=total,
+        made={},
     )
 
 
@@ -184,10 +188,13 @@ def _first_metric(entry: dict[str, Any]) -> tuple[str, float]:
 
 
 @contextmanager
-def _only(module: nn.Module, branch: str) -> Iterator[None]:
-    """Within this, only one submodule learns; no gradient outlives it."""
+def _only(module: nn.Module, phase: Phase) -> Iterator[None]:
+    """Within this, only the phase's branch learns; no gradient outlives it."""
     module.requires_grad_(False)
-    module.get_submodule(branch).requires_grad_(True)
+    module.get_submodule(phase.branch).requires_grad_(True)
+    for part, share in phase.rates.items():
+        if not share:
+            module.get_submodule(part).requires_grad_(False)
     module.train()
     try:
         yield
@@ -212,7 +219,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup:
     falling = (phase.steps - step) / max(1, phase.steps - rising)
     share = min((step + 1) / rising, phase.final + (1 - phase.final) * falling)
     for group in optimizer.param_groups:
-        group["lr"] = phase.learning_rate * min(1.0, share)
+        group["lr"] = group.get("share", 1.0) * phase.learning_rate * min(1.0, share)
 
 
 def _measure(

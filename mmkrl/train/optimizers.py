@@ -44,12 +44,17 @@ def make_optimizer(module: nn.Module, phase: Phase, weight_decay: float) -> torc
 
 
 def _groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
-    """The learning parameters by bound."""
-    groups: dict[str, list[nn.Parameter]] = {}
+    """The learning parameters by bound and share of the learning rate."""
+    groups: dict[tuple[Bound, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault(phase.bounds.get(name, "free"), []).append(parameter)
-    return [{"params": parameters, "bound": bound} for bound, parameters in groups.items()]
+            shares = (s for part, s in phase.rates.items() if name.startswith(f"{part}."))
+            how = phase.bounds.get(name, "free"), next(shares, 1.0)
+            groups.setdefault(how, []).append(parameter)
+    return [
+        {"params": parameters, "bound": bound, "share": share, "lr": share * phase.learning_rate}
+        for (bound, share), parameters in groups.items()
+    ]
 
 
 def learning(module: nn.Module) -> list[nn.Parameter]:
@@ -104,7 +109,7 @@ class RowOptimizer(torch.optim.Optimizer):
     states: tuple[str, ...] = ()
 
     def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
-        super().__init__(groups, {"lr": rate, "bound": "free"})
+        super().__init__(groups, {"lr": rate, "bound": "free", "share": 1.0})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from mmkrl.evaluate.caption_baselines import CAPTION_BASELINES
 from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
@@ -18,7 +19,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 PHOTOS = {"train": 200, "dev": 40, "test": 40, "none": 3}
 SMALL = {"dimension": 64, "word_dimension": 32, "learning_rate": 0.003, "batch_size": 64}
 MODELS = {
-    "reads": SMALL | {"text": "gru", "mining": "max", "warm_epochs": 2, "epochs": 4},
+    "reads": SMALL
+    | {"text": "gru", "mining": "max", "warm_epochs": 2, "epochs": 4}
+    | {"fine_tune": {"epochs": 0.1, "image_size": 64}},
     "counts": SMALL | {"text": "mean", "epochs": 6, "image": "mlp", "hidden": 64},
 }
 TRANSFER = {"rounds": 1, "warm_epochs": 4, "raw_dimension": 16}
@@ -77,17 +80,28 @@ def test_only_what_captions_need_is_run(done):
 def test_both_directions_are_measured_with_every_seed_and_an_interval(done):
     place, _ = done
     report = read(place, "evaluate", "report.json")
-    assert list(report["results"]) == ["reads", "counts"]
-    for scores in report["results"].values():
+    assert list(report["results"]) == ["reads", "counts", *CAPTION_BASELINES]
+    for name, scores in report["results"].items():
         for task, queries in ((IMAGE_TEXT, 40), (TEXT_IMAGE, 200)):
             assert scores[task]["n_queries"] == queries
             found = scores[task]["metrics"]["R@1"]
-            assert len(found["seed_values"]) == 2
+            assert len(found["seed_values"]) == (2 if name in MODELS else 1)
             assert 0 <= found["low"] <= found["mean"] <= found["high"] <= 1
     chance = 10 / 40
     found = report["results"]["counts"][TEXT_IMAGE]["metrics"]["R@10"]["mean"]
     assert found > 1.5 * chance  # 200 photos teach something
+    baseline = report["results"]["ridge to texts"][TEXT_IMAGE]["metrics"]["R@10"]["mean"]
+    assert baseline > 1.5 * chance
     assert f"{TEXT_IMAGE} R@1" in report["ahead"]["reads"]["counts"]
+
+
+def test_a_backbone_has_learned_in_a_last_phase(done):
+    place, _ = done
+    history = read(place, "train", "models/reads-0/history.json")
+    assert [entry["phase"] for entry in history][-1] == "fine_tune"
+    dataset = place.dataset("train")
+    assert dataset.file("models/reads-0/weights.safetensors").bytes > 4 * 3_300_000
+    assert dataset.file("models/counts-0/weights.safetensors").bytes < 4 * 1_000_000
 
 
 def test_arithmetic_is_measured_and_shown(done):

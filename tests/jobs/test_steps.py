@@ -148,3 +148,26 @@ def test_the_shipped_configuration_of_captions_is_valid():
     shown = ["dog | run in | snow"]
     audited = load(str(path), [f"mine.captions.audited={shown}"], PipelineConfig)
     assert identity(audited.mine) == identity(config.mine)
+
+
+def test_pairs_of_given_vectors_need_no_corpus_and_are_part_of_the_key(configured, tmp_path):
+    path = tmp_path / "pairs.parquet"
+    captions = {"a": {"text": "features"}}
+    config = configured(
+        train={"model": "captions", "captions": captions, "captions_from": str(path)}
+    )
+    assert needed(config, "evaluate") == ["train", "evaluate"]
+    with pytest.raises(UserError, match=r"pairs.parquet: no such file"):
+        step(config, "train")
+    keys = set()
+    for content in (b"one", b"two", b"one"):
+        path.write_bytes(content)
+        keys.add(step(config, "train").origin.key)
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("name", ["wikipedia", "corel1k", "corel1k_fine_tuned", "flickr8k"])
+def test_the_shipped_configurations_of_captions_are_valid(name):
+    path = Path(__file__).parents[2] / "jobs" / "configs" / f"{name}.yaml"
+    config = load(str(path), [], PipelineConfig)
+    assert needed(config, "evaluate")[-2:] == ["train", "evaluate"]

@@ -22,11 +22,11 @@ LOOP = WORDS_OF_TRAINING | {
     "mmkrl.train.checkpoint",
     "mmkrl.train.optimizers",
 }
-BELOW_MODELS = {"mmkrl.kernels", "mmkrl.losses", "mmkrl.evaluate"}
+# A model may hold the backbone that gives its features, and a query may be a picture.
+BELOW_MODELS = {"mmkrl.kernels", "mmkrl.losses", "mmkrl.evaluate", "mmkrl.features"}
 MODELS = DATA | WORDS_OF_TRAINING | BELOW_MODELS | {"mmkrl.models"}
 TRAIN = MODELS | LOOP | {"mmkrl.train"}
-# A query may be a picture, which becomes a vector as the corpus's pictures did.
-INDEX = TRAIN | {"mmkrl.features", "mmkrl.index"}
+INDEX = TRAIN | {"mmkrl.index"}
 ABOVE = INDEX | {"mmkrl.mining", "mmkrl.tracking"}
 
 MAY_IMPORT = {

@@ -15,11 +15,11 @@ THINGS = ("dog", "cat", "ball", "tree", "house", "boat", "child", "river", "hors
 FEATURES = 24
 
 
-def published(folder, **tables) -> Dataset:
-    """A dataset of one unit."""
+def published(folder, *, config=None, **tables) -> Dataset:
+    """A dataset of one unit, made with some configuration."""
     location = locate(folder)
     record = write_unit(location, 0, tables, rows_in=1, rows_out=1)
-    publish(location, Origin("test", str(folder), {}, {}, ""), [record])
+    publish(location, Origin("test", str(folder), config or {}, {}, ""), [record])
     return open_dataset(location)
 
 

@@ -54,7 +54,7 @@ def test_every_row_is_an_image_with_one_caption(tmp_path):
 
 
 def test_other_files_are_refused_in_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere.parquet: not the Wikipedia features"):
+    with pytest.raises(UserError, match=r"nowhere.parquet: no such file"):
         wikipedia_captions(tmp_path / "nowhere.parquet")
     text = tmp_path / "text.parquet"
     text.write_text("no parquet")

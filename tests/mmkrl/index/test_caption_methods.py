@@ -9,10 +9,12 @@ from safetensors.torch import save
 from mmkrl.data.captions import CaptionSplit
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_file
 from mmkrl.data.splits import TEST, VALIDATION
+from mmkrl.evaluate.caption_baselines import CAPTION_BASELINES
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.index.caption_methods import CaptionComparison
 from mmkrl.storage import locate
-from mmkrl.train.caption_run import CaptionData, CaptionRun, write_vocabularies
+from mmkrl.train.caption_data import CorpusCaptions
+from mmkrl.train.caption_run import CaptionRun, write_vocabularies
 from mmkrl.train.config import TrainConfig
 from mmkrl.train.loop import LoopConfig
 from tests.support.captions import corpus, extracted
@@ -40,7 +42,7 @@ def compared(request, tmp_path_factory):
         split = ("train", "val", "test", "test")[n % 4]
         rows += [(image, image, "split", split), (image, image, "caption", f"A {ANIMALS[n // 20]}")]
         rows += [(image, image, "label", ANIMALS[n // 20])] if request.param else []
-    data = CaptionData(
+    data = CorpusCaptions(
         corpus(folder / "corpus", rows),
         extracted(folder / "extracted", ids),
         None,
@@ -73,6 +75,17 @@ def test_tasks(compared):
     assert found["arithmetic"].queries == 10  # the dogs
     if classes:
         assert found["annotation"].gallery == 2
+
+
+def test_baselines_are_measured_beside_the_models(compared):
+    _, comparison = compared
+    names = [comparison.label(*method) for method in comparison.methods()]
+    assert names == ["cosine", "order", *CAPTION_BASELINES]
+    expected = comparison.measure(TEST, "cosine", "0")
+    for method in comparison.methods()[2:]:
+        found = comparison.measure(TEST, *method)
+        assert found.keys() == expected.keys()
+        assert all(found[task].gallery == expected[task].gallery for task in found)
 
 
 def test_every_query_has_a_name_of_its_own(compared):

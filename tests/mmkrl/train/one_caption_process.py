@@ -3,23 +3,25 @@
 Reads FOLDER/cases.json, writes losses, gradients and weights of every rank to FOLDER.
 """
 
+import os
 from pathlib import Path
 
 import torch
 
 from mmkrl.models.caption_learner import CaptionLearner
-from mmkrl.models.mtls_learner import caption_learner
+from mmkrl.models.caption_registry import caption_learner
 from mmkrl.models.vse_config import CaptionConfig
 from mmkrl.train.context import LocalContext, distributed, mean_over_processes
 from mmkrl.train.loop import LoopConfig, fit, shard
 from tests.support.captions import things
+from tests.support.pictures import photo_data
 from tests.support.processes import take_part
 
 
 def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
     """Losses and gradients of the first batch, then a training; unlike starts must not matter."""
     torch.manual_seed(rank)
-    learner = caption_learner(things(), CaptionConfig(**config), seed=3)
+    learner = _learner(folder, CaptionConfig.model_validate(config))
     context = LocalContext(folder)
     first = _gradients(learner, context)
     state, best = fit(learner, LoopConfig(**loop), context, seed=3)
@@ -29,6 +31,15 @@ def run(folder: Path, config: dict, loop: dict, rank: int) -> dict:
         "best": best,
         "history": state.history,
     }
+
+
+def _learner(folder: Path, config: CaptionConfig) -> CaptionLearner:
+    if config.fine_tune is None:
+        return caption_learner(things(), config, seed=3)
+    data = photo_data(folder / f"photos-{os.getpid()}")
+    captions = data.load()
+    pictures = data.pictures(captions, config.fine_tune)
+    return caption_learner(captions, config, pictures=pictures, seed=3)
 
 
 def _gradients(learner: CaptionLearner, context: LocalContext) -> dict:

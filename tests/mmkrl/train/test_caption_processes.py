@@ -30,6 +30,7 @@ CASES = {
     "mean-max": {"text": "mean", "image": "mlp", "mining": "max", "dropout": 0.3},
     "order-top-k": {"text": "bigru", "measure": "order", "mining": "top_k", "hardest": 3},
     "unmasked": {"text": "mean", "masked": False},
+    "fine-tuned": {"text": "mean", "fine_tune": {"epochs": 1, "crop": 0.8}},
     "mtls": {"text": "mean", "image": "mlp", "transfer": {"rounds": 1, "warm_epochs": 0.5}},
 }
 LOOP = {"clip_norm": 0.05, "checkpoint_steps": 100, "log_steps": 1}
@@ -76,7 +77,8 @@ def several(request, tmp_path_factory):
 def compare(one, other):
     assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
     for name, slope in one["gradients"].items():
-        torch.testing.assert_close(other["gradients"][name], slope, rtol=1e-3, atol=1e-6)
+        least = max(1e-6, 1e-4 * float(slope.abs().max()))  # of a deep backbone, sums of many terms
+        torch.testing.assert_close(other["gradients"][name], slope, rtol=1e-3, atol=least)
     for which in ("weights", "best"):
         for name, value in one[which].items():
             torch.testing.assert_close(other[which][name], value, rtol=1e-3, atol=2e-4)

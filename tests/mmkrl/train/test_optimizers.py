@@ -155,3 +155,21 @@ def test_a_state_comes_back(name):
         restored.step()
     for key, value in second.state_dict().items():
         assert torch.equal(value, expected[key])
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "adagrad"])
+def test_a_submodule_may_have_a_share_of_the_rate(name):
+    """With the share 0 it stays where it is; with 0.5 it moves as at half the rate."""
+    start = Tables(sparse=False).state_dict()
+    moved = {}
+    for rate, rates in ((0.1, {"matrix": 0.5}), (0.05, {}), (0.1, {}), (0.1, {"matrix": 0.0})):
+        module = Tables(sparse=False)
+        optimizer = make_optimizer(module, phase(name, rate, rates=rates), 0.0)
+        module(indices()[0]).backward()
+        optimizer.step()
+        moved[rate, *rates.values()] = module.state_dict()
+    mixed, half, full, still = moved.values()
+    assert torch.equal(mixed["matrix.weight"], half["matrix.weight"])
+    assert torch.equal(mixed["table.weight"], full["table.weight"])
+    assert torch.equal(still["matrix.weight"], start["matrix.weight"])
+    assert not torch.equal(half["matrix.weight"], full["matrix.weight"])
