@@ -52,7 +52,7 @@ class TrainConfig(Section):
     """Models of triples by a name of yours; the first is the one that others are compared with."""
     captions: dict[str, CaptionConfig] = Field(default_factory=dict)
     """Models of captions by a name of yours; the first is the one that others are compared with."""
-    captions_from: str | None = None
+    captions_from: str | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """File of image-text pairs that come as vectors, local or ``s3://``, instead of a corpus and
     its features: the Wikipedia features as Parquet (:mod:`mmkrl.data.wikipedia`)."""
     caption_split: CaptionSplit = CaptionSplit()
