@@ -58,7 +58,7 @@ def model_card(facts: Facts) -> str:
     results = from_json(facts.report["results"])
     parts = [
         _head(facts),
-        _data(facts.inputs),
+        _data(facts),
         _results(facts, results),
         _lead(facts),
         _limits(facts, results),
@@ -80,7 +80,8 @@ def _head(facts: Facts) -> list[str]:
     ]
 
 
-def _data(inputs: Mapping[str, Dataset]) -> list[str]:
+def _data(facts: Facts) -> list[str]:
+    inputs = ({"ingest": facts.corpus} if facts.corpus else {}) | dict(facts.inputs)
     lines = ["## Data", "", "| made by | rows | set aside | digest |", "|---|---|---|---|"]
     lines += [
         f"| {job} | {d.manifest.rows_out} | {d.manifest.dead_letters} | `{d.digest[:16]}` |"

@@ -82,18 +82,18 @@ def keep_values(
     compared: Comparison,
     values: Mapping[str, Mapping[str, Sequence[Mapping[str, TaskValues]]]],
 ) -> UnitRecord:
-    """Write the values of every query that the table of the report and its headlines are made of.
+    """Write all values of the tasks that know what each of their queries asks.
 
     Args:
         location: The dataset of the evaluation.
         compared: The comparison.
         values: Task values by split and method, one entry a seed.
     """
-    columns = list(dict.fromkeys((*compared.headlines, *compared.columns)))
     queries, kept = [], []
     for split, methods in values.items():
         first = next(iter(methods.values()))[0]
-        tasks = {task: first[task] for task, _ in columns if task in first}
+        tasks = {name: task for name, task in first.items() if task.asked is not None}
+        columns = [(name, metric) for name, task in tasks.items() for metric in task.values]
         named = compared.named(split, tasks)
         queries += [query_table(split, name, named[name], tasks[name].groups) for name in tasks]
         kept.append(value_table(split, methods, columns))

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from mmkrl.evaluate.compare import Against, Compared, Difference, Number
+from mmkrl.evaluate.compare import LOWER_IS_BETTER, Against, Compared, Difference, Number
 from mmkrl.evaluate.intervals import Interval
 from mmkrl.viz.gallery import Shelf
 
 _BAR, _HALF = 160, 74  # pixels: width of a bar's picture, and of half its scale
-_FRACTION = 1.5  # metrics beyond it are ranks, which share no scale with the others
+_FRACTION = 1.5  # what is larger shares no scale with the others
+_NOTE = (
+    "Below each query the test images that a model ranks first for it, green if they show it. Only "
+    "the served model of an evaluation is kept as one that can be asked; other methods have no row."
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def page(compared: Compared, told: Told) -> str:
     return environment.from_string(template).render(
         compared=compared,
         told=told,
+        note=_NOTE,
         verdicts=[verdict(compared, place) for place in range(len(compared.against))],
         shown=shown,
         signed=signed,
@@ -130,23 +135,23 @@ def judged(number: Number, difference: Difference | None) -> str:
     return "better" if number.sign * difference.interval.mean > 0 else "worse"
 
 
-def shown(interval: Interval | None) -> str:
-    """A value with its interval."""
+def shown(interval: Interval | None, metric: str = "") -> str:
+    """A value with its interval; ranks have one digit."""
     if interval is None:
         return ""
-    digits = 1 if interval.mean > _FRACTION else 3
+    digits = 1 if metric in LOWER_IS_BETTER or interval.mean > _FRACTION else 3
     if math.isnan(interval.low):
         return f"{interval.mean:.{digits}f}"
     low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
     return f"{interval.mean:.{digits}f} ({low} to {high})"
 
 
-def signed(difference: Difference | None) -> str:
-    """A difference with its interval."""
+def signed(difference: Difference | None, metric: str = "") -> str:
+    """A difference with its interval; ranks have one digit."""
     if difference is None:
         return ""
     interval = difference.interval
-    digits = 1 if abs(interval.mean) > _FRACTION else 3
+    digits = 1 if metric in LOWER_IS_BETTER or abs(interval.mean) > _FRACTION else 3
     if math.isnan(interval.low):
         return f"{interval.mean:+.{digits}f}"
     return (
@@ -191,11 +196,12 @@ def _numbers(compared: Compared) -> list[str]:
     heads += [head for name in others for head in (f"{name} - {compared.sides[0].name}", "p")]
     lines = [f"| number | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for number in compared.numbers:
-        name = " ".join(number.headline)
-        cells = [f"**{name}**" if number.headlined else name, *map(shown, number.values)]
+        name, metric = " ".join(number.headline), number.headline[1]
+        cells = [f"**{name}**" if number.headlined else name]
+        cells += [shown(value, metric) for value in number.values]
         for difference in number.differences:
             sure = judged(number, difference)
-            told = f"{signed(difference)} {sure}".strip()
+            told = f"{signed(difference, metric)} {sure}".strip()
             cells += [told, surprise(difference)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", "Bold numbers are those by which methods are judged.", ""]

@@ -72,8 +72,9 @@ def test_every_number_is_on_the_page_with_its_difference(compared, cells):
     rows = {row[0]: row for row in cells.rows if row}
     for number in compared.numbers:
         row = rows[" ".join(number.headline)]
-        assert row[1:3] == [shown(value) for value in number.values]
-        assert row[3] == signed(number.differences[0])
+        metric = number.headline[1]
+        assert row[1:3] == [shown(value, metric) for value in number.values]
+        assert row[3] == signed(number.differences[0], metric)
         assert row[5] == surprise(number.differences[0])
     assert [tag for tag, _ in cells.tags].count("svg") == 1  # ranks have no place on the scale
 
