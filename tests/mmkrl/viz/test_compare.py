@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmkrl.evaluate.compare import Difference, Number, Side, compare
 from mmkrl.evaluate.evaluation import Evaluation
 from mmkrl.evaluate.intervals import Interval
 from mmkrl.viz.compare import Setting, Source, Told, judged, page, shown, signed, surprise, text
 from mmkrl.viz.gallery import Picture, Shelf
+from tests.support.browser import browse
 from tests.support.evaluations import CONFIG, QUERIES, evaluation
 
 BASE = np.linspace(0.2, 0.6, len(QUERIES))[None]
@@ -154,3 +156,13 @@ def test_better_means_beyond_the_interval_and_in_the_right_direction(metric, bou
 
 def test_a_number_that_is_not_there_leaves_its_cell_empty():
     assert (shown(None), signed(None), surprise(None)) == ("", "", "")
+
+
+def test_a_browser_shows_the_page_with_its_figures_and_colours(compared, told, cells, tmp_path):
+    elements, picture = browse(page(compared, told), tmp_path)
+    rows = [row for row in Cells(elements).rows if row]
+    assert rows == [row for row in cells.rows if row]
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    seen = set(map(tuple, np.unique(pixels, axis=0).tolist()))
+    assert {(27, 127, 59), (179, 38, 30)} <= seen  # what is better, and what is worse
