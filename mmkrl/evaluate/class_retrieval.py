@@ -1,8 +1,10 @@
-"""Images of few classes: found by their class's words and by each other, and named (Corel1k).
+"""Images of few classes: found by their class's words, by each other and by texts; and named.
 
 Corel1k (Wang, Li, Wiederhold 2001, "SIMPLIcity", 10 classes of 100 images) is an application of
-Yang et al. (KSEM 2019), whose protocol is unknown; these are the usual ones. Precision is quoted at
-10, 20, 50 and 100. Ties count at their expectation over random orders.
+Yang et al. (KSEM 2019), whose protocol is unknown; these are the usual ones. Retrieval of texts by
+images of their class and the reverse is the measure of the Wikipedia features (Rasiwasia et al.
+2010, "A new approach to cross-modal multimedia retrieval"). Precision is quoted at 10, 20, 50 and
+100. Ties count at their expectation over random orders.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from mmkrl.data.graph import IntArray
 from mmkrl.errors import UserError
+from mmkrl.evaluate.caption_retrieval import CaptionSpace
 from mmkrl.evaluate.ranking import QueryMetrics, retrieval_metrics
 from mmkrl.evaluate.recognition import recognition
 from mmkrl.evaluate.relevance import SameLabel
@@ -47,6 +50,34 @@ def class_tasks(
         "image-image, raw features": image_image(raw_NF, class_N),
         "annotation": _annotation(image_ND, class_N, word_CD),
     }
+
+
+def cross_modal_tasks(space: CaptionSpace, class_I: IntArray) -> dict[str, TaskValues]:
+    """Images look for texts of their class, and texts for images; intervals resample images.
+
+    Args:
+        space: Images and texts, compared by the cosine.
+        class_I: The class of each image.
+
+    Raises:
+        UserError: the space has another measure.
+    """
+    if space.measure != "cosine":
+        raise UserError(f"measure = {space.measure!r}: classes are retrieved by the cosine alone")
+    vectors = {"image": space.image_ID, "text": space.text_CD}
+    images = {"image": np.arange(len(class_I)), "text": space.image_C}
+    tasks = {}
+    for asked, sought, article in (("image", "text", "a"), ("text", "image", "an")):
+        image_Q, image_G = images[asked], images[sought]
+        relevance = SameLabel(*(torch.from_numpy(class_I[place]) for place in (image_Q, image_G)))
+        metrics = retrieval_metrics(
+            vectors[asked], vectors[sought], relevance=relevance, cutoffs=CUTOFFS
+        )
+        definition = f"{article} {sought} of the query {asked}'s class"
+        tasks[f"{asked}-{sought} by class"] = TaskValues(
+            _values(metrics), image_Q[metrics.query_index], definition, len(image_Q), len(image_G)
+        )
+    return tasks
 
 
 def image_image(vector_ND: Tensor, class_N: IntArray) -> TaskValues:

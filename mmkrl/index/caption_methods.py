@@ -16,7 +16,7 @@ from mmkrl.data.words import load_words
 from mmkrl.evaluate.arithmetic import Answered, answers, arithmetic_tasks
 from mmkrl.evaluate.caption_baselines import CAPTION_BASELINES
 from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE, CaptionSpace, caption_tasks
-from mmkrl.evaluate.class_retrieval import class_tasks
+from mmkrl.evaluate.class_retrieval import class_tasks, cross_modal_tasks
 from mmkrl.evaluate.clustering import clustering_tasks
 from mmkrl.evaluate.compare_values import Named
 from mmkrl.evaluate.config import EvaluateConfig
@@ -103,6 +103,8 @@ class CaptionComparison:
         label_L, class_N = np.unique(captions.label_I[image_N], return_inverse=True)
         if len(label_L) > 1 and "" not in label_L:
             tasks |= clustering_tasks(space, class_N)
+            if space.measure == "cosine":
+                tasks |= cross_modal_tasks(space, class_N)
             if knows_words:
                 raw_NF, word_LD = captions.features(image_N), encoder.vectors_of(label_L.tolist())
                 tasks |= class_tasks(space.image_ID, class_N, word_CD=word_LD.cpu(), raw_NF=raw_NF)

@@ -14,7 +14,13 @@ from torch.nn.functional import normalize
 
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.errors import UserError
-from mmkrl.evaluate.class_retrieval import CUTOFFS, class_tasks, image_image
+from mmkrl.evaluate.caption_retrieval import CaptionSpace
+from mmkrl.evaluate.class_retrieval import (
+    CUTOFFS,
+    class_tasks,
+    cross_modal_tasks,
+    image_image,
+)
 
 
 def plain(scores, right):
@@ -27,6 +33,27 @@ def plain(scores, right):
 
 def as_rows(task):
     return np.stack([task.values[name] for name in ("mAP", *(f"P@{k}" for k in CUTOFFS))], axis=1)
+
+
+def test_texts_and_images_of_a_class_find_each_other(world):
+    image_ND, class_N, word_CD, _ = world
+    image_T = np.sort(np.arange(120) % 90)  # a third of the images has two texts
+    generator = torch.Generator().manual_seed(1)
+    text_TD = normalize(word_CD[class_N[image_T]] + torch.randn(120, 6, generator=generator))
+    tasks = cross_modal_tasks(CaptionSpace(image_ND, text_TD, image_T, "cosine"), class_N)
+    score_NT = image_ND.double() @ text_TD.double().T
+    class_T = class_N[image_T]
+    for name, score_QG, asked_Q, sought_G, groups in (
+        ("image-text by class", score_NT, class_N, class_T, np.arange(90)),
+        ("text-image by class", score_NT.T, class_T, class_N, image_T),
+    ):
+        expected = [
+            plain(dict(enumerate(row)), set(np.flatnonzero(sought_G == own)))
+            for row, own in zip(score_QG.tolist(), asked_Q, strict=True)
+        ]
+        np.testing.assert_allclose(as_rows(tasks[name]), expected, rtol=1e-5)
+        assert tasks[name].groups.tolist() == groups.tolist()
+        assert (tasks[name].queries, tasks[name].gallery) == score_QG.shape
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ MODELS = {
 RETRIEVAL = {"image-text", "text-image"}
 CLUSTERS = {f"clustering of {what}" for what in ("images", "texts", "both")}
 CLASSES = {"class-image", "image-image", "image-image, raw features", "annotation"}
+CLASSES |= {"image-text by class", "text-image by class"}
 ARITHMETIC = {"arithmetic", "arithmetic, word alone", "arithmetic, image alone"}
 
 
