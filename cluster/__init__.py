@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 
 _SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # it writes to stdout, where a job has its result line
     "RAY_AUTH_MODE": "token",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",

@@ -1,9 +1,9 @@
 """Trials of a sweep under Ray Tune: started where there is room, ended when they are behind.
 
 Tune places trials, takes up again those whose process died, and restores what was running after a
-kill of the driver. What is tried and which trial ends is decided by a :class:`Book`, whose memory
-outlives a kill. A trial of one worker trains in its own process, which the next trial takes over; a
-trial of several is a Ray Train run driven by one.
+kill of the driver. What is tried and which trial ends is decided by a
+:class:`~cluster.tune_hooks.Book`, whose memory outlives a kill. A trial of one worker trains in its
+own process, which the next trial takes over; a trial of several is a Ray Train run driven by one.
 """
 
 from __future__ import annotations
@@ -12,89 +12,56 @@ import contextlib
 import json
 import logging
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 import torch
 from ray import tune
-from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.integration.ray_train import TuneReportCallback
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 
 from cluster.session import gpus
-from cluster.training import (
-    POLL_S,
-    WORKER_CPUS,
-    Journal,
-    Member,
-    Resources,
-    cause,
-    fitting,
-    trainer,
+from cluster.training import WORKER_CPUS, Journal, Member, Resources, cause, fitting, trainer
+from cluster.tune_hooks import (
+    Asking,
+    Book,
+    Changing,
+    Judging,
+    Listener,
+    Population,
+    Settings,
+    Telling,
 )
 from mmkrl.errors import UserError
 from mmkrl.storage import Location
+from mmkrl.train import checkpoint as checkpoints
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
 
-logger = logging.getLogger(__name__)
-
 _DRIVER_CPUS = 0.05
+_CHECKPOINTS = 4  # of each of a population, so that a better one's is there when it is wanted
 _EXPERIMENT, _RUNS = "_tune", "_runs"
 _STATE = "experiment_state-"
 
-Settings = dict[str, Any]
-
-
-class Book(Protocol):
-    """What is tried, and which trial ends; it remembers all of it by itself."""
-
-    def go_on(self, numbers: Iterable[int]) -> None:
-        """Some trials that an earlier process began go on where they were."""
-        ...
-
-    def ask(self) -> tuple[int, Settings] | None:
-        """The number and the settings of a trial to begin; None if there is none to come."""
-        ...
-
-    def judge(self, number: int, *, progress: float, steps: int, best: float) -> bool:
-        """Note how far a trial is; whether it ends here."""
-        ...
-
-    def finish(self, number: int, error: str = "") -> None:
-        """A trial has ended, by itself, by :meth:`judge` or by an error."""
-        ...
-
-
-class Listener(Protocol):
-    """Hears of the trials, in the driver."""
-
-    def begun(self, number: int, settings: Settings) -> None:
-        """A trial begins, or goes on."""
-        ...
-
-    def measured(self, number: int, measurements: list[Measurement]) -> None:
-        """A trial measured something."""
-        ...
-
-    def ended(self, number: int) -> None:
-        """A trial has ended."""
-        ...
-
 
 class TrialContext:
-    """The training loop's surroundings in a trial of one worker."""
+    """The training loop's surroundings in a trial of one worker.
 
-    def __init__(self, name: str, journal: Any) -> None:
-        self._name = name
-        self._journal = journal
+    Args:
+        name: Of the trial.
+        journal: Gets the measurements.
+        changing: Whether settings may change on the way.
+    """
 
     rank = 0
     world_size = 1
+
+    def __init__(self, name: str, journal: Any, *, changing: bool) -> None:
+        self._name = name
+        self._journal = journal
+        self._changing = changing
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +76,12 @@ class TrialContext:
     def resume_from(self) -> Path | None:
         """A local copy of the last checkpoint."""
         kept = tune.get_checkpoint()
-        return Path(kept.to_directory(tempfile.mkdtemp(prefix="mmkrl-"))) if kept else None
+        if kept is None:
+            return None
+        folder = Path(kept.to_directory(tempfile.mkdtemp(prefix="mmkrl-")))
+        if self._changing:
+            checkpoints.release(folder)
+        return folder
 
     def log(self, measurements: Sequence[Measurement]) -> None:
         """Send to the driver without waiting."""
@@ -122,6 +94,7 @@ def tune_trials(
     work: Callable[[Settings, TrainContext], None],
     resources: Resources,
     listener: Listener,
+    population: Population | None = None,
 ) -> None:
     """Run trials until the book has none to come; after a kill, go on.
 
@@ -133,47 +106,61 @@ def tune_trials(
         work: Trains with some settings; run by every worker of a trial.
         resources: Size of a trial and number of trials at a time.
         listener: Told of the trials in this process.
+        population: How settings change on the way, if they do.
+
+    Raises:
+        UserError: settings are to change in trials of several workers.
     """
+    if population and resources.workers > 1:
+        raise UserError("sweep.scheduler = 'pbt' trains with one worker: set train.workers=1")
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
-    asking = _Asking(book, resources.concurrent_runs or fitting(resources))
-    telling = _Telling(asking, journal, listener)
-    needed = {"cpu": WORKER_CPUS, "gpu": 1 if gpus() else 0}
+    limit = resources.concurrent_runs or fitting(resources)
+    asking = Asking(book, population.size if population else limit)
+    judging = Changing(asking, population) if population else Judging(asking)
+    telling = Telling(asking, journal, listener)
     trainable = tune.with_resources(
-        _trainable(location, work, resources, journal),
-        needed if resources.workers == 1 else {"cpu": _DRIVER_CPUS},
+        _trainable(location, work, resources, journal, changing=population is not None),
+        _needed(resources, limit if population else None),
     )
-    where = location / _EXPERIMENT
-    filesystem = where.filesystem if where.remote else None
-    if _restorable(where):
-        tuner = tune.Tuner.restore(
-            where.path, trainable, resume_unfinished=True, storage_filesystem=filesystem
-        )
-        restored: Any = tuner._local_tuner  # its objects are an earlier process's; these live
-        restored._tune_config.search_alg = asking
-        restored._tune_config.scheduler = _Judging(asking)
-        restored._run_config.callbacks = [telling]
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=TuneConfig(
-                search_alg=asking,
-                scheduler=_Judging(asking),
-                num_samples=-1,
-                reuse_actors=resources.workers == 1,
-                trial_dirname_creator=_folder,
-            ),
-            run_config=RunConfig(
-                name=_EXPERIMENT,
-                storage_path=location.path,
-                storage_filesystem=filesystem,
-                failure_config=FailureConfig(max_failures=resources.retries),
-                checkpoint_config=CheckpointConfig(num_to_keep=1),
-                callbacks=[telling],
-                verbose=0,
-            ),
-        )
-    tuner.fit()
+    tune_config = TuneConfig(
+        search_alg=asking,
+        scheduler=judging,
+        num_samples=-1,
+        reuse_actors=resources.workers == 1,
+        trial_dirname_creator=_folder,
+    )
+    run_config = RunConfig(
+        name=_EXPERIMENT,
+        storage_path=location.path,
+        storage_filesystem=location.filesystem if location.remote else None,
+        failure_config=FailureConfig(max_failures=resources.retries),
+        checkpoint_config=CheckpointConfig(num_to_keep=_CHECKPOINTS if population else 1),
+        callbacks=[telling],
+        verbose=0,
+    )
+    for wordy in ("analysis.experiment_analysis", "utils.util"):
+        logging.getLogger(f"ray.tune.{wordy}").setLevel(logging.ERROR)
+    _tuner(location / _EXPERIMENT, trainable, tune_config, run_config).fit()
     telling.poll()
+
+
+def _tuner(
+    where: Location, trainable: Any, tune_config: TuneConfig, run_config: RunConfig
+) -> tune.Tuner:
+    """A new tuner, or one that goes on where a killed process left Tune's own state."""
+    if not _restorable(where):
+        return tune.Tuner(trainable, tune_config=tune_config, run_config=run_config)
+    tuner = tune.Tuner.restore(
+        where.path,
+        trainable,
+        resume_unfinished=True,
+        storage_filesystem=run_config.storage_filesystem,
+    )
+    restored: Any = tuner._local_tuner  # its objects are the killed process's; ours live
+    restored._tune_config.search_alg = tune_config.search_alg
+    restored._tune_config.scheduler = tune_config.scheduler
+    restored._run_config.callbacks = run_config.callbacks
+    return tuner
 
 
 def _trainable(
@@ -181,6 +168,8 @@ def _trainable(
     work: Callable[[Settings, TrainContext], None],
     resources: Resources,
     journal: Any,
+    *,
+    changing: bool,
 ) -> Callable[[Settings], None]:
     """What Tune runs as a trial; an error of the work is reported, so that it is not repeated."""
 
@@ -190,7 +179,7 @@ def _trainable(
         torch.set_num_threads(resources.threads)
         try:
             if resources.workers == 1:
-                work(settings, TrialContext(name, journal))
+                work(settings, TrialContext(name, journal, changing=changing))
             else:
                 member = Member(name, settings)
                 told = TuneReportCallback()
@@ -201,108 +190,12 @@ def _trainable(
     return trial
 
 
-class _Asking(Searcher):
-    """Gives Tune what the book says, as long as there is room."""
-
-    def __init__(self, book: Book, limit: int) -> None:
-        super().__init__()
-        self.book = book
-        self.number: dict[str, int] = {}
-        self._limit = limit
-        self._running: set[str] = set()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Asking, (None, 0)  # Tune keeps a copy that nobody uses; the state is in `save`
-
-    def suggest(self, trial_id: str) -> Any:
-        """The settings of the next trial."""
-        if len(self._running) >= self._limit:
-            return None
-        asked = self.book.ask()
-        if asked is None:
-            return Searcher.FINISHED
-        self.number[trial_id], settings = asked
-        self._running.add(trial_id)
-        return settings
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Tell the book that a trial has ended."""
-        self._running.discard(trial_id)
-        told = (result or {}).get("error", "")
-        self.book.finish(self.number[trial_id], told or ("its process died" if error else ""))
-
-    def save(self, checkpoint_path: str) -> None:
-        """Which trial of Tune is which of the book."""
-        Path(checkpoint_path).write_text(json.dumps([self.number, sorted(self._running)]))
-
-    def restore(self, checkpoint_path: str) -> None:
-        """The same, after a kill."""
-        self.number, running = json.loads(Path(checkpoint_path).read_text())
-        self._running = set(running)
-        self.book.go_on(self.number[trial_id] for trial_id in running)
-
-
-class _Judging(FIFOScheduler):
-    """Ends the trials that the book ends."""
-
-    def __init__(self, asking: _Asking) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # Ray's
-        self._asking = asking
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Judging, (None,)
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002 - Tune's
-        """Have a report judged; one before the first validation only carries a checkpoint."""
-        stop = "error" in result or (
-            "best" in result
-            and self._asking.book.judge(
-                self._asking.number[trial.trial_id],
-                progress=result["progress"],
-                steps=int(result["global_step"]),
-                best=result["best"],
-            )
-        )
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
-
-
-class _Telling(Callback):
-    """Tells the listener, in the driver."""
-
-    def __init__(self, asking: _Asking, journal: Any, listener: Listener) -> None:
-        self._asking = asking
-        self._journal = journal
-        self._listener = listener
-        self._polled = 0.0
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Telling, (None, None, None)
-
-    def poll(self) -> None:
-        """Pass on what was measured since the last time."""
-        self._polled = time.monotonic()
-        for name, measurements in ray.get(self._journal.take.remote()):
-            self._listener.measured(self._asking.number[name], measurements)
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:  # noqa: ARG002 - Tune's
-        """Called by Tune's loop, several times a second."""
-        if time.monotonic() - self._polled > POLL_S:
-            self.poll()
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's
-        """A trial begins, or goes on after a kill."""
-        self._listener.begun(self._asking.number[trial.trial_id], trial.config)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's
-        """A trial ended, or was ended."""
-        self.poll()
-        self._listener.ended(self._asking.number[trial.trial_id])
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's
-        """A trial's process died too often."""
-        self.on_trial_complete(iteration, trials, trial)
+def _needed(resources: Resources, turns: int | None) -> dict[str, float]:
+    """What Tune sets aside for a trial, so that at most so many of a population run at a time."""
+    if resources.workers > 1:
+        return {"cpu": _DRIVER_CPUS}
+    cpus = ray.cluster_resources()["CPU"] / turns if turns else WORKER_CPUS
+    return {"cpu": cpus, "gpu": 1 if gpus() else 0}
 
 
 def _folder(trial: Any) -> str:

@@ -64,7 +64,7 @@ def best_so_far(tried: Sequence[Tried]) -> str:
         spent, np.maximum.accumulate(values), where="post", color=_BLUE, label="the best so far"
     )
     axis.set(xlabel="optimiser steps of all trials", ylabel="best of a trial", xlim=(0, None))
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return _svg(figure)
 
 
@@ -95,7 +95,8 @@ def parallel(tried: Sequence[Tried], space: Space) -> str:
         axis.axvline(x, color=_GREY, linewidth=0.8)
         for value in _ticks(distribution):
             height = _height(value, distribution)
-            axis.text(x - 0.03, height, _shown(value), ha="right", va="center", fontsize=8)
+            text = axis.text(x - 0.04, height, _shown(value), ha="right", va="center", fontsize=8)
+            text.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})
         axis.text(x, 1.08, key, ha="center", va="bottom")
     axis.axvline(len(space), color=_GREY, linewidth=0.8)
     for height in (0.0, 0.5, 1.0):

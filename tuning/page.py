@@ -57,7 +57,9 @@ def _charts(tried: Sequence[Tried], space: Space) -> list[dict[str, str]]:
         charts.insert(2, ("What mattered", told, bars(mattered)))
     pair = _pair(mattered or dict.fromkeys(space, 0.0))
     if pair:
-        told = "The best value of each cell, and its number of trials."
+        told = (
+            "The best of each cell, and its number of trials; one cut short has what it had then."
+        )
         charts.append((f"{pair[0]} by {pair[1]}", told, heat_map(tried, space, *pair)))
     return [{"title": title, "told": told, "svg": svg} for title, told, svg in charts]
 

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import rich
 import yaml
+from optuna.distributions import FloatDistribution
 
 from cluster.training import Resources
+from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
@@ -22,9 +23,10 @@ from mmkrl.data.dataset import write_file
 from mmkrl.errors import UsageError, UserError
 from mmkrl.tracking import Run
 from mmkrl.train.context import TrainContext
+from mmkrl.train.search_config import SweepConfig
 from tuning.page import page
 from tuning.recording import Recorder
-from tuning.spaces import Settings, sweep_space, with_settings
+from tuning.spaces import Settings, Space, sweep_space, with_settings
 from tuning.trials import Trials, Tried
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     space = sweep_space(section, config.sweep.space)
     _check_validations(config)
 
-    def work(step: Step, tracked: Run) -> Work:
+    def search(step: Step, tracked: Run) -> Work:
         trials = Trials(step.location / _STUDY, space, config.sweep)
         identity = {"job": "sweep", "key": step.origin.key, "version": str(step.version)}
         recorder = Recorder(tracked, identity, trials)
@@ -47,7 +49,9 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
             section.workers, section.threads, section.concurrent_runs, section.retries
         )
         try:
-            tune_trials(step.location, trials, _trial(config, step), resources, recorder)
+            work = _trial(config, step)
+            population = _population(config.sweep, space)
+            tune_trials(step.location, trials, work, resources, recorder, population)
         finally:
             recorder.close()
         recorder.settle()
@@ -64,7 +68,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         notes = {"best": {"trial": best.number, "settings": best.settings}}
         return Work([], files, notes, _metrics(trials, best))
 
-    outcome = recorded(config, "sweep", work, force=force)
+    outcome = recorded(config, "sweep", search, force=force)
     _advise(config)
     return outcome
 
@@ -84,6 +88,20 @@ def _trial(config: PipelineConfig, step: Step) -> Callable[[Settings, TrainConte
         plan.work(plan.members[0].run, context)
 
     return train
+
+
+def _population(config: SweepConfig, space: Space) -> Population | None:
+    """What may change on the way: ranges, not choices, which often decide shapes."""
+    if config.scheduler != "pbt":
+        return None
+    ranges = {
+        key: (values.low, values.high, values.log)
+        for key, values in space.items()
+        if isinstance(values, FloatDistribution)
+    }
+    if not ranges:
+        raise UsageError("sweep.scheduler = 'pbt' changes ranges, and sweep.space has only choices")
+    return Population(config.trials, ranges, config.grace)
 
 
 def _check_validations(config: PipelineConfig) -> None:
@@ -135,12 +153,11 @@ def _row(tried: Tried) -> dict[str, Any]:
 def _advise(config: PipelineConfig) -> None:
     done = finished(config, "sweep")
     best = done.manifest.notes["best"]
-    rich.print(
+    print(
         f"\nThe best settings are those of trial {best['trial']}:\n"
         + "".join(f"    train.{key} = {value}\n" for key, value in best["settings"].items())
         + "Train them on three seeds with\n"
-        f"    python -m jobs.train --config {done.location}/{BEST} "
-        "--set 'train.seeds=\\[0,1,2]'\n",
+        f"    python -m jobs.train --config {done.location}/{BEST} --set 'train.seeds=[0,1,2]'\n",
         file=sys.stderr,
     )
 

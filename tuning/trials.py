@@ -41,7 +41,7 @@ class Tried:
 
     Attributes:
         number: From 0.
-        settings: What was tried.
+        settings: What was tried; at last, if they changed on the way.
         outcome: How it ended.
         curve: Share of the schedule and best validation metric so far, at each validation.
         steps: Optimiser steps done.
@@ -136,6 +136,13 @@ class Trials:
         if outcome:
             trial.set_user_attr("outcome", outcome)
         return outcome is not None
+
+    def change(self, number: int, settings: Settings) -> None:
+        """A trial goes on from the weights of a better one, with these settings."""
+        frozen = self._trial(number)
+        if settings != _settings(frozen) and not frozen.state.is_finished():
+            trial = optuna.trial.Trial(self._study, frozen._trial_id)
+            trial.set_user_attr("settings", settings)
 
     def finish(self, number: int, error: str = "") -> None:
         """A trial has ended, by itself, by :meth:`judge` or by an error."""
@@ -254,7 +261,12 @@ def _tried(trial: FrozenTrial) -> Tried:
         outcome = trial.user_attrs.get("outcome", outcome)
     steps = round(curve[-1][0] * trial.user_attrs["total"]) if curve else 0
     error = trial.user_attrs.get("error", "")
-    return Tried(trial.number, dict(trial.params), outcome, curve, steps, error)
+    return Tried(trial.number, _settings(trial), outcome, curve, steps, error)
+
+
+def _settings(trial: FrozenTrial) -> Settings:
+    """What a trial was begun with, or changed to."""
+    return dict(trial.user_attrs.get("settings", trial.params))
 
 
 def _curve(trial: FrozenTrial) -> Iterable[tuple[float, float]]:

@@ -85,7 +85,7 @@ def load(
             "the code that wrote it, or train into another folder"
         )
     state = LoopState(**raw)
-    if state.schedule != schedule:
+    if state.schedule not in ("", schedule):
         raise UserError(
             f"{folder}: this checkpoint belongs to another schedule or seed; restore them, or "
             "train into another folder"
@@ -98,6 +98,15 @@ def load(
             "another folder"
         ) from error
     return state, load_file(folder / BEST)
+
+
+def release(folder: Path) -> None:
+    """Let a checkpoint go on under another schedule of the same phases and steps.
+
+    Population-based training changes learning rates and the like on the way.
+    """
+    state = json.loads((folder / STATE).read_text())
+    (folder / STATE).write_text(json.dumps(state | {"schedule": ""}))
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:

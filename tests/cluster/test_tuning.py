@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from cluster.session import RayConfig, session
 from cluster.training import Resources
+from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
 from mmkrl.storage import locate
 from mmkrl.train.learner import Measurement
@@ -22,7 +23,7 @@ from tuning.trials import Trials
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 PARTS = 9
-GRID = tuple(range(12))
+GRID = tuple(range(8))
 SPACE = {"quality": CategoricalDistribution(GRID)}
 
 
@@ -56,14 +57,14 @@ class Heard:
         return Listener()
 
 
-def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None):
+def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None, grows=True):
     """Training of nothing: its metric grows with the setting; it may die once, or err."""
 
     def work(settings, context):
         quality = settings["quality"]
         with (folder / f"{quality}.log").open("a") as log:
             source = context.resume_from()
-            done = json.loads((source / "state.json").read_text()) if source else 0
+            done = json.loads((source / "state.json").read_text())["part"] if source else 0
             for part in range(done + 1, PARTS + 1):
                 time.sleep(0.02)
                 if errs == quality and part == 3:
@@ -76,9 +77,10 @@ def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None):
                 context.log([Measurement(part, "metric", quality * part)])
                 state = folder / f"state-{quality}"
                 state.mkdir(exist_ok=True)
-                (state / "state.json").write_text(json.dumps(part))
+                (state / "state.json").write_text(json.dumps({"part": part}))
                 share = part / PARTS
-                metrics = {"global_step": 100 * part, "progress": share, "best": quality * share}
+                best = quality * (share if grows else 1)
+                metrics = {"global_step": 100 * part, "progress": share, "best": best}
                 context.report(metrics, state)
 
     return work
@@ -122,3 +124,23 @@ def test_a_trial_that_dies_goes_on_and_one_that_errs_is_kept(tmp_path):
     assert {of[quality].outcome for quality in GRID if quality != 7} == {"done"}
     assert parts(tmp_path, 4) == list(range(1, PARTS + 1))
     assert sorted(heard.ended) == list(range(len(GRID)))
+
+
+def test_those_behind_go_on_from_a_better_one_with_changed_settings(tmp_path):
+    """Settings stay within their range, and the trials are still the book's."""
+    space = {"quality": FloatDistribution(0.0, 1.0)}
+    config = SweepConfig(sampler="random", scheduler="pbt", trials=4, grace=0.1)
+    trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
+    begun = [trials.ask() for _ in range(4)]
+    trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
+    heard = Heard()
+    resources = Resources(workers=1, threads=1, concurrent_runs=2, retries=0)
+    population = Population(4, {"quality": (0.0, 1.0, False)}, 0.1)
+    work = work_in(tmp_path, grows=False)
+    tune_trials(locate(tmp_path / "sweep"), trials, work, resources, heard.listener(), population)
+    assert trials.complete()
+    tried = trials.tried()
+    assert {one.outcome for one in tried} == {"done"}
+    assert [one.settings for one in tried] != [settings for _, settings in begun]
+    assert all(0 <= one.settings["quality"] <= 1 for one in tried)
+    assert set(heard.ended) == set(range(4))

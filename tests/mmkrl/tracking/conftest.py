@@ -64,9 +64,9 @@ class Server:
             return False
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that is not up yet."""
+    """A server that may not be up yet: starting it takes seconds, so all tests share it."""
     made = Server(tmp_path_factory.mktemp("server"))
     yield made
     made.kill()

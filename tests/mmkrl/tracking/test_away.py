@@ -71,17 +71,44 @@ def assert_all_there(name):
     assert item.path == "report/index.html"
 
 
-def test_away_from_the_beginning_to_the_end(config, server, tmp_path, caplog):
+def dies_at(last):
+    def disturb(step):
+        if step == last:
+            raise RuntimeError("died")
+
+    return disturb
+
+
+def fragile(apply, last):
+    """What records a thing, until the server is away again."""
+    calls = []
+
+    def applied(self, run_id, record, data):
+        calls.append(record["kind"])
+        apply(self, run_id, record, data)
+        if len(calls) == last:
+            raise store.AwayError("in the middle")
+
+    return applied
+
+
+def test_away_from_the_beginning_to_the_end(config, server, tmp_path, monkeypatch, caplog):
+    """One job ends, another dies and begins again; the delivery itself is cut off as well."""
     server.kill()
-    assert work(config, "never-up").id == ""
-    assert work(config, "later").id == ""
-    assert sum("is away" in record.message for record in caplog.records) <= 4
+    assert work(config, "ends").id == ""
+    assert sum("is away" in record.message for record in caplog.records) <= 2
+    with pytest.raises(RuntimeError, match="died"):
+        work(config, "dies", disturb=dies_at(25))
     assert deliver(config) == (0, 4)
     server.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Store, "apply", fragile(store.Store.apply, 20))
+        assert deliver(config) == (0, 4)
     assert deliver(config) == (4, 0)
     assert list((tmp_path / "spool").iterdir()) == []
-    assert_all_there("never-up")
-    assert_all_there("later")
+    work(config, "dies")
+    assert_all_there("ends")
+    assert_all_there("dies")
 
 
 def test_killed_in_the_middle_and_back_before_the_end(config, server, monkeypatch):
@@ -97,41 +124,3 @@ def test_killed_in_the_middle_and_back_before_the_end(config, server, monkeypatc
     assert work(config, "middle", disturb=disturb).id
     assert deliver(config) == (0, 0)
     assert_all_there("middle")
-
-
-def test_killed_twice_with_the_job(config, server):
-    """The job dies while the server is away, begins again, and repeats what it had said."""
-    server.kill()
-    with pytest.raises(RuntimeError, match="died"):
-        work(config, "twice", disturb=dies_at(25))
-    server.start()
-    work(config, "twice")
-    assert deliver(config) == (0, 0)
-    assert_all_there("twice")
-
-
-def dies_at(last):
-    def disturb(step):
-        if step == last:
-            raise RuntimeError("died")
-
-    return disturb
-
-
-def test_a_delivery_that_is_cut_off_doubles_nothing(config, server, monkeypatch):
-    server.kill()
-    work(config, "cut")
-    server.start()
-    applied = store.Store.apply
-    calls = []
-
-    def fragile(self, run_id, record, data):
-        calls.append(record["kind"])
-        applied(self, run_id, record, data)
-        if len(calls) == 20:
-            raise store.AwayError("in the middle")
-
-    monkeypatch.setattr(store.Store, "apply", fragile)
-    assert deliver(config) == (0, 2)
-    assert deliver(config) == (2, 0)
-    assert_all_there("cut")
