@@ -52,6 +52,12 @@ class Facts:
     inputs: Mapping[str, Dataset]
     corpus: Dataset | None
 
+    @property
+    def data(self) -> dict[str, Dataset]:
+        """The corpus, and what was made of it before training."""
+        corpus = {"ingest": self.corpus} if self.corpus else {}
+        return corpus | {job: made for job, made in self.inputs.items() if job != "train"}
+
 
 def model_card(facts: Facts) -> str:
     """The card as Markdown."""
@@ -81,16 +87,14 @@ def _head(facts: Facts) -> list[str]:
 
 
 def _data(facts: Facts) -> list[str]:
-    inputs = ({"ingest": facts.corpus} if facts.corpus else {}) | dict(facts.inputs)
     lines = ["## Data", "", "| made by | rows | set aside | digest |", "|---|---|---|---|"]
     lines += [
         f"| {job} | {d.manifest.rows_out} | {d.manifest.dead_letters} | `{d.digest[:16]}` |"
-        for job, d in inputs.items()
-        if job != "train"
+        for job, d in facts.data.items()
     ]
     splits = [
         f"* {table}: {_counted(dataset, table)}"
-        for dataset in inputs.values()
+        for dataset in facts.data.values()
         for table in _SPLIT_TABLES
         if dataset.rows(table)
     ]
@@ -150,7 +154,7 @@ def _limits(facts: Facts, results: Mapping[str, Mapping[str, TaskScores]]) -> li
             limits.append(f"{name}: only {scores.metrics[few[0]].n_groups} groups of queries.")
         if scores.skipped:
             limits.append(f"{name}: {scores.skipped} queries without a right answer are left out.")
-    lost = {job: d.manifest.dead_letters for job, d in facts.inputs.items()}
+    lost = {job: d.manifest.dead_letters for job, d in facts.data.items()}
     if any(lost.values()):
         told = ", ".join(f"{count} by {job}" for job, count in lost.items() if count)
         limits.append(f"Rows that could not be used: {told}.")
