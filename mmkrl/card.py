@@ -148,16 +148,22 @@ def _limits(facts: Facts, results: Mapping[str, Mapping[str, TaskScores]]) -> li
         "outside this corpus.",
         f"The registered weights are those of one seed ({facts.member}); the table averages all.",
     ]
-    for name, scores in results[reference].items():
-        few = [m for m, interval in scores.metrics.items() if interval.n_groups < _FEW_GROUPS]
-        if few:
-            limits.append(f"{name}: only {scores.metrics[few[0]].n_groups} groups of queries.")
-        if scores.skipped:
-            limits.append(f"{name}: {scores.skipped} queries without a right answer are left out.")
-    lost = {job: d.manifest.dead_letters for job, d in facts.data.items()}
-    if any(lost.values()):
-        told = ", ".join(f"{count} by {job}" for job, count in lost.items() if count)
-        limits.append(f"Rows that could not be used: {told}.")
+    tasks = results[reference].items()
+    groups = {name: min(i.n_groups for i in task.metrics.values()) for name, task in tasks}
+    counted = {
+        "Few groups of queries, hence wide intervals": {
+            name: count for name, count in groups.items() if count < _FEW_GROUPS
+        },
+        "Queries left out, since nothing is right for them": {
+            name: task.skipped for name, task in tasks
+        },
+        "Rows that could not be used": {
+            job: made.manifest.dead_letters for job, made in facts.data.items()
+        },
+    }
+    for what, counts in counted.items():
+        told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+        limits += [f"{what}: {told}."] if told else []
     if facts.trained.commit.endswith("+changes"):
         limits.append("The code differed from the commit it names.")
     return ["## Limits", "", *(f"* {limit}" for limit in limits)]

@@ -71,7 +71,7 @@ def test_licences_are_counted_as_stated(corpus):
         "| chance | 0.375 (",
         "* text-image: an image of it",
         "* than chance: text-image mAP +0.000 (+0.000 to +0.000)",
-        "* text-image: only 20 groups of queries.",
+        "* Few groups of queries, hence wide intervals: text-image 20.",
         "* The code differed from the commit it names.",
         "| CC-BY-4.0 | 2 |",
         "| not stated | 1 |",
