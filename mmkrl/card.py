@@ -162,7 +162,7 @@ def _limits(facts: Facts, results: Mapping[str, Mapping[str, TaskScores]]) -> li
         },
     }
     for what, counts in counted.items():
-        told = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+        told = "; ".join(f"{name} {count}" for name, count in counts.items() if count)
         limits += [f"{what}: {told}."] if told else []
     if facts.trained.commit.endswith("+changes"):
         limits.append("The code differed from the commit it names.")

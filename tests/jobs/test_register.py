@@ -65,7 +65,7 @@ def test_the_first_version_is_the_champion_with_its_card(registered):
     assert f"`{place.dataset('mine').digest[:16]}`" in card
     assert "| **BC-DNN full** |" in card
     assert "| BC-DNN text only |" in card
-    assert "* Rows that could not be used: ingest 3, " in card
+    assert "* Rows that could not be used: ingest 3; " in card
 
 
 def test_registering_again_makes_no_second_version(registered):
