@@ -16,6 +16,7 @@ _REQUIREMENTS = (
     "mlflow",
     "numba",
     "numpy",
+    "obstore",
     "pandas",
     "pillow",
     "pyarrow",
@@ -23,6 +24,8 @@ _REQUIREMENTS = (
     "pyyaml",
     "safetensors",
     "scipy",
+    "simplejpeg",
+    "tenacity",
     "torch",
     "torchvision",
 )
