@@ -85,6 +85,6 @@ def _question(name: str, task: Task, row: dict[Any, Any]) -> Row:
 def _row(given: Given) -> dict[str, list[Any]]:
     return {
         "vector": given.vector,
-        "names": [answer.name for answer in given.answers],
+        "names": [answer.name for answer in given.answers if answer.name],
         "scores": [answer.score for answer in given.answers],
     }

@@ -108,6 +108,7 @@ def test_triples_are_scored_and_completed_by_name(spaces):
     assert "e04" not in found[0]["names"]
     assert found[2]["names"] == [a.name for a in space.heads("next", "e04", 3, new=True)]
     assert found[1]["scores"] == space.score([("e03", "next", "e04")])
+    assert found[1]["names"] == []
     assert found[3]["scores"] == space.score([("e05", "skip", "e07")])
     assert [row["vector"] for row in found] == [[]] * 4
 
