@@ -41,6 +41,10 @@ class FineTuned(DualEncoder):
         source: The vocabulary of the captions, or the length of given text features.
         config: Encoders and loss.
         words: Pretrained word vectors.
+
+    Attributes:
+        begun: Not zero once the backbone has begun to learn; from then on, and wherever such
+            weights are loaded, features are what it gives, and not those that were extracted.
     """
 
     begun: Tensor

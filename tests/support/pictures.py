@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from mmkrl.data.captions import CaptionSplit
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
+from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.schemas import IMAGES, TEXTS
 from mmkrl.features.config import ExtractConfig
-from mmkrl.features.decoding import Decoder
 from mmkrl.features.extractor import Extractor, feature_tables
 from mmkrl.train.caption_data import CorpusCaptions
 from tests.support.captions import published
@@ -45,7 +45,7 @@ def photo(number: int) -> tuple[bytes, str]:
     return file.getvalue(), f"A {colour} {shape}."
 
 
-def corpus_of_photos(folder: Path, count: int, each: int = 1) -> Dataset:
+def corpus_of_photos(folder: Path, count: int) -> Dataset:
     """A corpus of photos with their captions, labels and splits; the first one lies there twice."""
     images, texts = [], []
     for number in range(count):
@@ -54,7 +54,7 @@ def corpus_of_photos(folder: Path, count: int, each: int = 1) -> Dataset:
         size = {"format": "JPEG", "width": 60, "height": 48, "license": ""}
         images.append(own | size | {"image": data})
         told = [("split", SPLITS[number // 15 % 5]), ("label", caption.split()[1])]
-        told += [("caption", caption)] * each
+        told.append(("caption", caption))
         texts += [own | {"kind": kind, "text": text} for kind, text in told]
     images.append(images[0])
     return published(
@@ -66,9 +66,13 @@ def corpus_of_photos(folder: Path, count: int, each: int = 1) -> Dataset:
 
 def extracted_photos(folder: Path, corpus: Dataset, config: ExtractConfig) -> Dataset:
     """Their features by float32 torch, as the job ``extract`` would give them."""
-    decoded = Decoder(config)(corpus.table("images"))
-    vectors = Extractor(config, dict.fromkeys(config.backbones, "torch"))(decoded.pixel_NHWC)
-    tables = feature_tables(decoded.image_ids, vectors, [])
+    table, limits = corpus.table("images"), Limits(config.max_bytes, config.max_pixels)
+    squares = [
+        decode(data, limits, size=config.image_size, fit=config.fit)
+        for data in table["image"].to_pylist()
+    ]
+    vectors = Extractor(config, dict.fromkeys(config.backbones, "torch"))(np.stack(squares))
+    tables = feature_tables(table["image_id"].to_pylist(), vectors, [])
     return published(folder, config=config.model_dump(mode="json"), features=tables["features"])
 
 

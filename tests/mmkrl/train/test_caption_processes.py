@@ -30,7 +30,7 @@ CASES = {
     "mean-max": {"text": "mean", "image": "mlp", "mining": "max", "dropout": 0.3},
     "order-top-k": {"text": "bigru", "measure": "order", "mining": "top_k", "hardest": 3},
     "unmasked": {"text": "mean", "masked": False},
-    "fine-tuned": {"text": "mean", "fine_tune": {"epochs": 1, "crop": 0.8}},
+    "fine-tuned": {"text": "mean", "fine_tune": {"epochs": 2, "crop": 0.8}},
     "mtls": {"text": "mean", "image": "mlp", "transfer": {"rounds": 1, "warm_epochs": 0.5}},
 }
 LOOP = {"clip_norm": 0.05, "checkpoint_steps": 100, "log_steps": 1}
