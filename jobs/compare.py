@@ -56,10 +56,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.command(help=__doc__, epilog=_EXAMPLE)
 def main(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="What is compared.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="What is compared.")],
     config: ConfigOption,
     overrides: SetOption = None,
-    anyway: Annotated[bool, typer.Option(help="Compare what cannot be compared.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare what cannot be compared.")
+    ] = False,
 ) -> None:
     """The command line."""
     act = partial(run, runs=runs, anyway=anyway)
