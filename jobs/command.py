@@ -24,7 +24,8 @@ from mmkrl.storage import check_access, locate
 logger = logging.getLogger(__name__)
 
 DONE, FAILED, USAGE = 0, 1, 2
-_EXAMPLES = {"graph": "wn9"}  # jobs that demo.yaml has no section for
+_EXAMPLES = {"graph": "wn9", "sweep": "demo_sweep"}  # jobs that demo.yaml has no section for
+_PROGRAMS = {"sweep": "tuning.sweep"}  # jobs that are not in this package
 _SECTIONS = {"register": "registry"}  # jobs whose section is not called like them
 
 
@@ -86,7 +87,8 @@ def epilog(job: str) -> str:
     name = _SECTIONS.get(job, job)
     field = PipelineConfig.model_fields.get(name)
     section = section_of(field) if field else None
-    example = f"python -m jobs.{job} --config jobs/configs/{_EXAMPLES.get(job, 'demo')}.yaml"
+    program = _PROGRAMS.get(job, f"jobs.{job}")
+    example = f"python -m {program} --config jobs/configs/{_EXAMPLES.get(job, 'demo')}.yaml"
     paragraphs = [f"Example: {example}"]
     if section:
         paragraphs += [

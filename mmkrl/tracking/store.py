@@ -181,11 +181,13 @@ class Store:
         from mlflow.environment_variables import (
             MLFLOW_HTTP_REQUEST_MAX_RETRIES,
             MLFLOW_HTTP_REQUEST_TIMEOUT,
+            MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
         )
 
         for variable, value in (
             (MLFLOW_HTTP_REQUEST_MAX_RETRIES, _REQUEST_RETRIES),
             (MLFLOW_HTTP_REQUEST_TIMEOUT, _REQUEST_S),
+            (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
         ):
             if not variable.is_set():
                 variable.set(value)

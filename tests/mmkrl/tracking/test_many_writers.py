@@ -9,7 +9,7 @@ import pytest
 
 mlflow = pytest.importorskip("mlflow")
 
-WRITERS, ROUNDS, METRICS = 16, 6, 5
+WRITERS, ROUNDS, METRICS = 16, 3, 5
 
 # One process a trial, made by forking before MLflow opens its store: imports are paid once.
 _WRITE = f"""

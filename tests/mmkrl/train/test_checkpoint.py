@@ -98,3 +98,14 @@ def test_settings_that_do_not_change_the_run_may_change(make_learner, loop_confi
     config = loop_config.model_copy(update={"checkpoint_steps": 3, "log_steps": 4})
     state, _ = fit(make_learner(), config, LocalContext(finished), seed=0)
     assert state.global_step == 76
+
+
+def test_a_released_checkpoint_goes_on_under_another_rate(make_learner, loop_config, finished):
+    """As population-based training has it."""
+    checkpoint.release(finished / "last")
+    other = make_learner(image_rate=0.0005)
+    state, _ = fit(other, loop_config, LocalContext(finished), seed=0)
+    assert state.global_step == 76
+    edit_state(finished, schedule=state.schedule)
+    with pytest.raises(UserError, match="another schedule"):
+        fit(make_learner(), loop_config, LocalContext(finished), seed=0)

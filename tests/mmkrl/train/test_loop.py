@@ -277,3 +277,23 @@ def test_a_gpu_trains_to_the_losses_of_the_cpu(make_learner, loop_config, tmp_pa
     for left, right in zip(gpu.measurements, cpu.measurements, strict=True):
         if left.name.startswith("loss_"):
             assert left.value == pytest.approx(right.value, rel=1e-3, abs=1e-5), left
+
+
+def test_validations_within_phases_and_what_is_reported_of_them(make_learner, tmp_path):
+    """Text validates after 5 and 10 of its 12 steps, and at its end; the best only grows."""
+    reported = []
+
+    class Watching(LocalContext):
+        def report(self, metrics, checkpoint):
+            super().report(metrics, checkpoint)
+            reported.append(metrics)
+
+    config = LoopConfig(validate_steps=5, checkpoint_steps=500)
+    state, _ = fit(make_learner("text_only", rounds=1), config, Watching(tmp_path), seed=0)
+    assert [entry["step"] for entry in state.history] == [5, 10, 15, 20, 24]
+    assert [metrics["global_step"] for metrics in reported] == [5, 10, 15, 20, 24]
+    assert [metrics["progress"] for metrics in reported] == [5 / 24, 10 / 24, 15 / 24, 20 / 24, 1.0]
+    values = [metrics["text_to_image_map"] for metrics in reported]
+    assert [metrics["best"] for metrics in reported] == [
+        max(values[: place + 1]) for place in range(len(values))
+    ]
