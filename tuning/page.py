@@ -33,7 +33,7 @@ def page(tried: Sequence[Tried], space: Space, best: Tried, *, key: str) -> str:
         key=key,
         counts=", ".join(f"{count} {outcome}" for outcome, count in counts.most_common()),
         steps=sum(trial.steps for trial in tried),
-        whole=_whole(tried),
+        whole=sum(trial.schedule for trial in tried),
         charts=_charts([trial for trial in tried if trial.value is not None], space),
         keys=list(space),
         rows=sorted(tried, key=lambda trial: -(trial.value or 0.0)),
@@ -69,8 +69,3 @@ def _pair(mattered: dict[str, float]) -> tuple[str, str] | None:
     wanted = [key for last in _PREFERRED for key in mattered if key.rsplit(".", 1)[-1] == last]
     keys = list(dict.fromkeys([*wanted, *mattered]))
     return (keys[0], keys[1]) if len(keys) > 1 else None
-
-
-def _whole(tried: Sequence[Tried]) -> int:
-    """Steps that all trials would have taken to the end of their schedules."""
-    return sum(round(trial.steps / trial.curve[-1][0]) for trial in tried if trial.curve)

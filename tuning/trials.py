@@ -45,6 +45,7 @@ class Tried:
         outcome: How it ended.
         curve: Share of the schedule and best validation metric so far, at each validation.
         steps: Optimiser steps done.
+        schedule: Optimiser steps of its whole schedule; 0 if it was never validated.
         error: Why it failed, if it did.
     """
 
@@ -53,6 +54,7 @@ class Tried:
     outcome: Outcome
     curve: tuple[tuple[float, float], ...]
     steps: int
+    schedule: int
     error: str
 
     @property
@@ -259,9 +261,10 @@ def _tried(trial: FrozenTrial) -> Tried:
     outcome = states[trial.state]
     if outcome in ("done", "pruned"):
         outcome = trial.user_attrs.get("outcome", outcome)
-    steps = round(curve[-1][0] * trial.user_attrs["total"]) if curve else 0
+    schedule = trial.user_attrs.get("total", 0)
+    steps = round(curve[-1][0] * schedule) if curve else 0
     error = trial.user_attrs.get("error", "")
-    return Tried(trial.number, _settings(trial), outcome, curve, steps, error)
+    return Tried(trial.number, _settings(trial), outcome, curve, steps, schedule, error)
 
 
 def _settings(trial: FrozenTrial) -> Settings:

@@ -31,7 +31,7 @@ def trial(number, *, outcome="done", error=""):
     value = 0.5 + margin + dimension / 320
     shares = {"done": 9, "pruned": 1, "failed": 0}[outcome]
     curve = tuple((at / 9, value * (1 + at) / 10) for at in range(1, shares + 1))
-    return Tried(number, settings, outcome, curve, 100 * shares, error)
+    return Tried(number, settings, outcome, curve, 100 * shares, 900 if shares else 0, error)
 
 
 @pytest.fixture(scope="module")
