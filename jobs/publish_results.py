@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def _write(config: str, name: str, overrides: list[str]) -> None:
     manifest = finished(settings, "train").manifest
     result = {
         "name": name,
-        "command": f"python -m jobs.pipeline --config {config}",
+        "command": shlex.join(["python", "-m", "jobs.pipeline", *_arguments(config, overrides)]),
         "key": evaluated.manifest.key,
         "commit": manifest.commit,
         "inputs": evaluated.manifest.inputs,
@@ -58,7 +59,11 @@ def _write(config: str, name: str, overrides: list[str]) -> None:
     }
     path = _DOCS / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(render.as_json(result))
+
+
+def _arguments(config: str, overrides: list[str]) -> list[str]:
+    return ["--config", config, *(part for one in overrides for part in ("--set", one))]
 
 
 if __name__ == "__main__":

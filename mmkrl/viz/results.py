@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
+_DIGITS = 6
 _ONE_RELATION = ", relation "
 HEADLINE = (
     ("text-image", "mAP"),
@@ -14,6 +16,20 @@ HEADLINE = (
     ("recognition", "top-1"),
     ("recognition", "top-5"),
 )
+
+
+def as_json(result: Mapping[str, Any]) -> str:
+    """A results file: a line a key, and numbers with as many digits as mean something."""
+    lines = [f"{json.dumps(key)}: {json.dumps(_rounded(value))}" for key, value in result.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
 def headline(result: Mapping[str, Any]) -> str:

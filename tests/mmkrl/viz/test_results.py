@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmkrl.viz.results import headline, insert, page
+from mmkrl.viz.results import as_json, headline, insert, page
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "docs/results").glob("*.json"))
@@ -47,6 +47,12 @@ def test_the_page_tells_how_far_the_served_method_is_ahead():
     }
     assert "How far ours is ahead" in page([result])
     assert "| other | 0.250 (0.125 to 0.125) |" in page([result])
+
+
+def test_a_file_has_a_line_a_key_and_no_digits_of_noise():
+    text = as_json({"name": "x", "results": {"ours": [0.123456789, 12], "seeds": None}})
+    assert text.count("\n") == 4
+    assert json.loads(text) == {"name": "x", "results": {"ours": [0.123457, 12], "seeds": None}}
 
 
 def test_only_the_text_between_the_marks_changes():
