@@ -74,7 +74,8 @@ class Trials:
 
     def __init__(self, file: Location, space: Space, config: SweepConfig) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._config = space, config
+        self._space = dict(sorted(space.items()))  # what is drawn depends on the order
+        self._config = config
         storage = JournalStorage(Journal(file))
         self._study = optuna.create_study(
             storage=storage,
@@ -86,7 +87,7 @@ class Trials:
         self._going: set[int] = set()
         self._since = time.monotonic()
         if config.sampler == "grid" and not self._study.get_trials(deepcopy=False):
-            settings = grid(space, config.points)
+            settings = grid(self._space, config.points)
             random.Random(config.seed).shuffle(settings)  # noqa: S311 - no secret
             for one in settings[: config.trials]:
                 self._study.enqueue_trial(one)
