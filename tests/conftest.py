@@ -19,6 +19,7 @@ _KEYS = {"accessKey": "test", "secretKey": "testsecret"}
 _BUCKET = "tests"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the one that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several processes that share the tests, one has all those that share a Ray cluster."""
     for item in items:
