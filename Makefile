@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: setup demo test bench lint format mlflow-server
+.PHONY: setup demo test test-ray test-other bench lint format mlflow-server
 
 setup: $(VENV)/.ready
 
@@ -26,7 +26,13 @@ format: setup
 	$(BIN)/ruff format .
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(MAKE) --jobs 2 --output-sync=target test-ray test-other
+
+test-ray: setup
+	$(BIN)/python -m pytest -m ray
+
+test-other: setup
+	$(BIN)/python -m pytest -m "not ray"
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'

@@ -19,14 +19,6 @@ _KEYS = {"accessKey": "test", "secretKey": "testsecret"}
 _BUCKET = "tests"
 
 
-@pytest.hookimpl(tryfirst=True)  # before the one that reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes that share the tests, one has all those that share a Ray cluster."""
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-
-
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server on loopback, known to the process by the AWS variables; gives a bucket."""
