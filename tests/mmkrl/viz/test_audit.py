@@ -35,6 +35,7 @@ def row(image: int, subject: str, score: float, reason: str = "") -> dict:
         "sentences": 1,
         "score": score,
         "reason": reason,
+        "exchanged": False,
     }
 
 
