@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -32,29 +31,25 @@ class LearnedSpace:
     def _space(self) -> KnowledgeSpace:
         return open_space(self._trained)
 
-    def closeness(self, named: Triple) -> Callable[[Floats], Floats] | None:
-        """What gives the cosines of images, by their features, with a relationship.
-
-        Args:
-            named: Subject, predicate and object.
-
-        Returns:
-            A function of features of shape (N, F); None if the space does not know all words.
-        """
-        space = self._space
-        if not space.knows(named):
+    def text(self, named: Triple) -> Floats | None:
+        """The unit vector of a relationship, shape (D,); None if not all words are known."""
+        if not self._space.knows(named):
             return None
-        (text_D,) = space.embed_triples([named])
+        (text_D,) = self._space.embed_triples([named])
+        vector_D: Floats = text_D.numpy()
+        return vector_D
 
-        def cosines(feature_NF: Floats) -> Floats:
-            if feature_NF.shape[1] != space.features:
-                raise UserError(
-                    f"the space of {self._trained.location} takes features of length "
-                    f"{space.features}, not {feature_NF.shape[1]}: mine.captions.trained must have "
-                    "learned from the features that judge now"
-                )
-            image_ND = space.embed_features(torch.from_numpy(feature_NF))
-            cosine_N: Floats = (image_ND @ text_D).numpy()
-            return cosine_N
+    def images(self, feature_NF: Floats) -> Floats:
+        """Unit vectors of images by their features, shape (N, D).
 
-        return cosines
+        Raises:
+            UserError: the space was trained on features of another length.
+        """
+        if feature_NF.shape[1] != self._space.features:
+            raise UserError(
+                f"the space of {self._trained.location} takes features of length "
+                f"{self._space.features}, not {feature_NF.shape[1]}: mine.captions.trained must "
+                "have learned from the features that judge now"
+            )
+        vector_ND: Floats = self._space.embed_features(torch.from_numpy(feature_NF)).numpy()
+        return vector_ND

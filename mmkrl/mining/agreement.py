@@ -17,9 +17,8 @@ mined; this filter is ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,6 @@ _REFERENCES = 512
 _LEAST_SPREAD = 1e-6
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-Learned: TypeAlias = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,17 @@ class Agreement:
             fold_N[references],
         )
 
+    @property
+    def references(self) -> Floats:
+        """Features of the reference images."""
+        return self.reference_VF * self.scale_F + self.mean_F
+
     def score(
-        self, feature_NF: Floats, fold_N: Ints, parts: Ints, learned: Learned | None = None
+        self,
+        feature_NF: Floats,
+        fold_N: Ints,
+        parts: Ints,
+        learned: tuple[Floats, Floats] | None = None,
     ) -> Floats:
         """How far each image of a relationship is above the reference images.
 
@@ -101,7 +108,8 @@ class Agreement:
             feature_NF: Features of the images that are said to show it.
             fold_N: Their folds.
             parts: Which columns its subject, predicate and object have; rare ones have none.
-            learned: Gives the cosines of images with the relationship in a trained space.
+            learned: Cosines with the relationship in a trained space, of the images and of
+                :attr:`references`.
 
         Returns:
             Array of shape (N,), in deviations of the reference images.
@@ -109,8 +117,7 @@ class Agreement:
         standard_NF = (feature_NF - self.mean_F) / self.scale_F
         word_N, word_V = self._words(standard_NF, fold_N, parts)
         if learned is not None:
-            reference_VF = self.reference_VF * self.scale_F + self.mean_F
-            cosine_N, cosine_V = _scaled(learned(feature_NF), learned(reference_VF))
+            cosine_N, cosine_V = _scaled(*learned)
             word_N, word_V = word_N + cosine_N, word_V + cosine_V
         total_N, total_V = word_N, word_V
         inside_N = np.ones(len(feature_NF), bool)

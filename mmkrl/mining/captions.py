@@ -23,12 +23,20 @@ from mmkrl.mining.divided import divide
 from mmkrl.mining.exchanged import found_share
 from mmkrl.mining.grouping import RunUnits
 from mmkrl.mining.relationships import MineConfig
-from mmkrl.mining.shown import Counted, Features, Judges, Space, fit_maps, judge_slice
+from mmkrl.mining.shown import (
+    DISAGREES,
+    JUDGED,
+    Counted,
+    Features,
+    Judges,
+    Space,
+    fit_maps,
+    judge_slice,
+)
 from mmkrl.mining.synonyms import Names, noun_synonyms
 from mmkrl.storage import Location
 
 _PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri", "score", "reason", "exchanged"]
-_JUDGED = ["", "low_agreement", "not_visual", "too_few_images_left"]  # reasons after a score
 
 
 @dataclass(frozen=True)
@@ -99,14 +107,14 @@ def mine_captions(
         return judge_slice(location, number, judges, counted, config)
 
     judged = run_units(location, pieces, judging, label="judge")
-    rows = _evidence(location, judged)
+    rows = _evidence(location, judged, _kept(config.captions))
     pairs = rows[rows["reason"] == ""]
     if pairs.empty:
         raise UserError(
             "no relationship passes the thresholds: lower mine.min_images, "
             "mine.captions.least_visual or mine.captions.least_score"
         )
-    doubtful = rows[(rows["reason"] == "low_agreement") & config.captions.keep_disagreeing]
+    doubtful = rows[(rows["reason"] == DISAGREES) & config.captions.keep_disagreeing]
     last, leaks, found = divide(
         location, len(judged), pairs, inputs.deduped, config, doubtful=doubtful
     )
@@ -125,11 +133,20 @@ def _features(inputs: CaptionInputs) -> Features:
     return Features.of(inputs.extracted, inputs.cache, None)
 
 
-def _evidence(location: Location, judged: list[UnitRecord]) -> pd.DataFrame:
-    """The images that were judged, sorted."""
+def _kept(config: CaptionMining) -> tuple[str, ...]:
+    """The reasons of the evidence that is needed after judging; without one, it shows."""
+    if config.wrong_images:
+        return JUDGED
+    return ("", DISAGREES) if config.keep_disagreeing else ("",)
+
+
+def _evidence(
+    location: Location, judged: list[UnitRecord], reasons: tuple[str, ...]
+) -> pd.DataFrame:
+    """Images that were judged, as far as they have one of the reasons, sorted."""
     files = [file for unit in judged for file in unit.files if file.table == "evidence"]
     frames = [read_table(location, file, _PAIR).to_pandas() for file in files]
-    frames = [frame[frame["reason"].isin(_JUDGED)] for frame in frames]
+    frames = [frame[frame["reason"].isin(reasons)] for frame in frames]
     rows = pd.concat(frames) if frames else pd.DataFrame(columns=_PAIR)
     return rows.sort_values(["relationship_id", "image_id"], ignore_index=True)
 

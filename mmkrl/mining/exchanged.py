@@ -24,6 +24,8 @@ def exchange(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     Returns:
         The rows with the column ``exchanged``.
     """
+    if not share:
+        return rows.assign(exchanged=False)
     draw = np.random.default_rng(seed)
     chosen = (draw.random(len(rows)) < share) & (rows["reason"] == "").to_numpy(bool)
     relationship_N, image_N = (rows[column].to_numpy() for column in _PAIR)

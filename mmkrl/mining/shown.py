@@ -25,7 +25,6 @@ from mmkrl.mining.agreement import (
     Agreement,
     Floats,
     Ints,
-    Learned,
     part_columns,
     slot_names,
 )
@@ -34,6 +33,8 @@ from mmkrl.mining.hash_table import load, save
 from mmkrl.mining.relationships import MineConfig
 from mmkrl.storage import Location
 
+DISAGREES, _NOT_VISUAL, _TOO_FEW = "low_agreement", "not_visual", "too_few_images_left"
+JUDGED = ("", DISAGREES, _NOT_VISUAL, _TOO_FEW)  # the reasons of images that have a score
 _DECIMALS = 3  # of a score: more would differ from one processor to another
 Keys = npt.NDArray[np.uint64]
 
@@ -41,8 +42,11 @@ Keys = npt.NDArray[np.uint64]
 class Space(Protocol):
     """A trained space, as far as it judges images."""
 
-    def closeness(self, named: tuple[str, str, str]) -> Learned | None:
-        """Gives the cosines of images with a relationship; None if it does not know it."""
+    def text(self, named: tuple[str, str, str]) -> Floats | None:
+        """The unit vector of a relationship; None if it does not know it."""
+
+    def images(self, feature_NF: Floats) -> Floats:
+        """Unit vectors of images, shape (N, D)."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,23 @@ class Judges:
     space: Space | None = None
 
 
+class _Learned:
+    """A trained space beside the reference images, which it sees once."""
+
+    def __init__(self, space: Space, reference_VF: Floats) -> None:
+        self._space = space
+        self._reference_VD = space.images(reference_VF)
+
+    def cosines(
+        self, named: tuple[str, str, str], feature_NF: Floats
+    ) -> tuple[Floats, Floats] | None:
+        """Those of images and references with a relationship; None if it is not known."""
+        text_D = self._space.text(named)
+        if text_D is None:
+            return None
+        return self._space.images(feature_NF) @ text_D, self._reference_VD @ text_D
+
+
 def judge_slice(
     location: Location, number: int, judges: Judges, counted: Counted, config: MineConfig
 ) -> UnitRecord:
@@ -187,10 +208,11 @@ def judge_slice(
         counted: The slices.
         config: The thresholds.
     """
-    features, space = judges.features, judges.space
+    features = judges.features
     fitted = dict(load(judges.maps, 0))
     parts = {str(name): column for column, name in enumerate(fitted.pop("parts"))}
     agreement = Agreement(**fitted)
+    learned = _Learned(judges.space, agreement.references) if judges.space else None
     frame = counted.slice(number, "evidence").to_pandas()
     key_N = keys(frame["image_id"])
     row_N = features.rows(key_N)
@@ -203,8 +225,9 @@ def judge_slice(
         if len(index):
             column = part_columns(parts, named)
             fold_N = _folds(key_N[index])
-            learned = space.closeness(named) if space else None
-            score_N = agreement.score(features.take(row_N[index]), fold_N, column, learned)
+            feature_NF = features.take(row_N[index])
+            cosines = learned.cosines(named, feature_NF) if learned else None
+            score_N = agreement.score(feature_NF, fold_N, column, cosines)
             frame.loc[index, "score"] = score_N.round(_DECIMALS)
         reason = _verdict(frame, index, config)
         if reason:
@@ -220,11 +243,11 @@ def _verdict(frame: pd.DataFrame, index: Ints, config: MineConfig) -> str:
     """Set aside a relationship's images that do not show it; why it is dropped itself, if it is."""
     score_N = frame.loc[index, "score"]
     far = index[(score_N < config.captions.least_score).to_numpy()]
-    frame.loc[far, "reason"] = "low_agreement"
+    frame.loc[far, "reason"] = DISAGREES
     if not len(index) or score_N.mean() < config.captions.least_visual:
-        reason = "not_visual"
+        reason = _NOT_VISUAL
     elif len(index) - len(far) < config.min_images:
-        reason = "too_few_images_left"
+        reason = _TOO_FEW
     else:
         return ""
     left = index[(frame.loc[index, "reason"] == "").to_numpy()]

@@ -31,17 +31,15 @@ def learned(space, tmp_path):
 def test_images_are_as_close_as_the_model_has_them(space, learned):
     named = space.relationships[0]
     feature_NF = np.random.default_rng(0).normal(size=(5, space.features)).astype(np.float32)
-    closeness = learned.closeness(named)
     image_ND = space.embed_features(torch.from_numpy(feature_NF))
     wanted = (image_ND @ space.embed_triples([named])[0]).numpy()
-    np.testing.assert_allclose(closeness(feature_NF), wanted, rtol=1e-5)
+    np.testing.assert_allclose(learned.images(feature_NF) @ learned.text(named), wanted, rtol=1e-5)
 
 
 def test_unknown_words_are_not_judged(space, learned):
-    assert learned.closeness(("zyzzyva", *space.relationships[0][1:])) is None
+    assert learned.text(("zyzzyva", *space.relationships[0][1:])) is None
 
 
-def test_features_of_another_length_are_told(space, learned):
-    closeness = learned.closeness(space.relationships[0])
+def test_features_of_another_length_are_told(learned):
     with pytest.raises(UserError, match=r"not 3: mine\.captions.trained must have learned"):
-        closeness(np.zeros((1, 3), np.float32))
+        learned.images(np.zeros((1, 3), np.float32))

@@ -256,11 +256,11 @@ class Knowing:
     def __init__(self, named: tuple[str, str, str], image_F: np.ndarray) -> None:
         self.named, self.image_F = named, image_F
 
-    def closeness(self, named):
-        return self.cosines if named == self.named else None
+    def text(self, named):
+        return self.image_F if named == self.named else None
 
-    def cosines(self, feature_NF):
-        return feature_NF @ self.image_F / np.linalg.norm(feature_NF, axis=1)
+    def images(self, feature_NF):
+        return feature_NF / np.linalg.norm(feature_NF, axis=1, keepdims=True)
 
 
 def test_what_a_former_round_has_learned_joins_the_judgement(world, mined, tmp_path):
