@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mlflow
 import numpy as np
 import pytest
 
@@ -10,8 +9,9 @@ from jobs.config import PipelineConfig
 from jobs.sides import differing, sides, told
 from mmkrl.errors import UserError
 from mmkrl.evaluate.compare import compare
-from mmkrl.tracking import TrackingConfig, run
+from mmkrl.tracking import run
 from tests.support.evaluations import CONFIG, QUERIES, evaluation
+from tests.support.tracking import local_store
 
 VALUES = np.linspace(0.2, 0.6, len(QUERIES))[None]
 
@@ -20,20 +20,17 @@ VALUES = np.linspace(0.2, 0.6, len(QUERIES))[None]
 def place(tmp_path_factory):
     """A configuration, two evaluations of different trainings, and the runs that recorded them."""
     folder = tmp_path_factory.mktemp("sides")
-    tracking = TrackingConfig(uri=f"sqlite:///{folder / 'store.db'}", experiment="tests")
-    mlflow.set_tracking_uri(tracking.uri)
-    mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
     made = {
         "one": evaluation(folder, "one", {"ours": VALUES, "chance": VALUES / 2}, train={"m": 0.1}),
         "two": evaluation(folder, "two", {"ours": VALUES + 0.1}, train={"m": 0.2}),
     }
-    with run(tracking, "evaluate", identity={"key": "one"}, params={}) as tracked:
-        tracked.dataset("mine", made["two"], "input")
-        tracked.dataset("evaluate", made["one"], "output")
-    with run(tracking, "train", identity={"key": "two"}, params={}) as other:
-        other.dataset("train", made["two"], "output")
-    yield PipelineConfig(workspace=str(folder), tracking=tracking), made, tracked.id, other.id
-    mlflow.set_tracking_uri(None)
+    with local_store(folder) as tracking:
+        with run(tracking, "evaluate", identity={"key": "one"}, params={}) as tracked:
+            tracked.dataset("mine", made["two"], "input")
+            tracked.dataset("evaluate", made["one"], "output")
+        with run(tracking, "train", identity={"key": "two"}, params={}) as other:
+            other.dataset("train", made["two"], "output")
+        yield PipelineConfig(workspace=str(folder), tracking=tracking), made, tracked.id, other.id
 
 
 def test_a_run_a_folder_and_a_method_name_the_sides(place):

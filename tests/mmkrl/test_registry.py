@@ -19,8 +19,9 @@ from mmkrl.registry import (
     verdict,
 )
 from mmkrl.serving.log import log_model
-from mmkrl.tracking import TrackingConfig, run
+from mmkrl.tracking import run
 from tests.mmkrl.serving.test_answering import small_triples
+from tests.support.tracking import local_store
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -89,15 +90,11 @@ def test_two_aliases_must_differ_and_be_names():
 def logged(tmp_path_factory):
     """A store with a model that a run logged; how runs are opened, and the model's URI."""
     folder = tmp_path_factory.mktemp("registry")
-    uri = f"sqlite:///{folder / 'store.db'}"
-    mlflow.set_tracking_uri(uri)
-    mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
-    config = TrackingConfig(uri=uri, experiment="tests")
     small_triples().save(folder / "space")
-    with run(config, "train", identity={"job": "train", "key": "k"}, params={}) as tracked:
-        made = log_model(folder / "space", tracked.id, {"graph": "g" * 64})
-    yield config, tracked.id, made
-    mlflow.set_tracking_uri(None)
+    with local_store(folder) as config:
+        with run(config, "train", identity={"job": "train", "key": "k"}, params={}) as tracked:
+            made = log_model(folder / "space", tracked.id, {"graph": "g" * 64})
+        yield config, tracked.id, made
 
 
 def register(config, uri, trained, record):

@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from mmkrl.serving.log import log_model
-from mmkrl.tracking import TrackingConfig, run
+from mmkrl.tracking import run
 from tests.mmkrl.serving.test_answering import picture, small_space, small_triples
+from tests.support.tracking import local_store
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = [
@@ -39,17 +40,14 @@ _SPACES = {"space": small_space, "triples": small_triples}
 def store(tmp_path_factory):
     """The URI of a store in which a model of each kind is registered as champion."""
     folder = tmp_path_factory.mktemp("served")
-    config = TrackingConfig(uri=f"sqlite:///{folder / 'store.db'}", experiment="tests")
-    mlflow.set_tracking_uri(config.uri)
-    mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
-    for kind, make in _SPACES.items():
-        make().save(folder / kind)
-        with run(config, kind, identity={"key": kind}, params={}) as tracked:
-            uri = log_model(folder / kind, tracked.id, {})
-        version = mlflow.register_model(uri, kind).version
-        mlflow.MlflowClient().set_registered_model_alias(kind, "champion", version)
-    yield folder, config.uri
-    mlflow.set_tracking_uri(None)
+    with local_store(folder) as config:
+        for kind, make in _SPACES.items():
+            make().save(folder / kind)
+            with run(config, kind, identity={"key": kind}, params={}) as tracked:
+                uri = log_model(folder / kind, tracked.id, {})
+            version = mlflow.register_model(uri, kind).version
+            mlflow.MlflowClient().set_registered_model_alias(kind, "champion", version)
+        yield folder, config.uri
 
 
 def free_port():

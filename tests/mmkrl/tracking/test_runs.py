@@ -13,8 +13,9 @@ import pytest
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import ENTITIES
 from mmkrl.storage import locate
-from mmkrl.tracking import TrackingConfig, flatten, run
+from mmkrl.tracking import flatten, run
 from mmkrl.train.learner import Measurement
+from tests.support.tracking import local_store
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -22,12 +23,8 @@ mlflow = pytest.importorskip("mlflow")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     """One store for all tests: making it takes seconds. Artifacts go beside it."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder / 'store.db'}"
-    mlflow.set_tracking_uri(uri)
-    mlflow.create_experiment("tests", artifact_location=(folder / "artifacts").as_uri())
-    yield TrackingConfig(uri=uri, experiment="tests")
-    mlflow.set_tracking_uri(None)
+    with local_store(tmp_path_factory.mktemp("mlflow")) as config:
+        yield config
 
 
 @pytest.fixture
