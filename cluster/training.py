@@ -26,6 +26,7 @@ from cluster.progress import progress
 from cluster.session import cores, gpus
 from mmkrl.errors import UserError
 from mmkrl.storage import Location
+from mmkrl.train.config import TrainConfig
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
 
@@ -58,6 +59,19 @@ class Resources:
     threads: int
     concurrent_runs: int | None
     retries: int
+    gpu_share: float = 1.0
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Resources:
+        """What is configured."""
+        return cls(
+            config.workers, config.threads, config.concurrent_runs, config.retries, config.gpu_share
+        )
+
+    @property
+    def gpu(self) -> float:
+        """What a process takes of a GPU; 0 where there is none."""
+        return self.gpu_share if gpus() else 0.0
 
 
 class RayContext:
@@ -138,7 +152,7 @@ def train_members(
     """
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     run_member: Any = ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)(_run_member)
-    limit = resources.concurrent_runs or fitting(resources)
+    limit = at_a_time(resources)
     waiting = list(members)
     running: dict[Any, str] = {}
     checkpoints: dict[str, Location] = {}
@@ -203,7 +217,7 @@ def trainer(
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=gpus() > 0,
-            resources_per_worker={"CPU": WORKER_CPUS},
+            resources_per_worker={"CPU": WORKER_CPUS, "GPU": resources.gpu},
         ),
         run_config=RunConfig(
             name=member.name,
@@ -229,11 +243,15 @@ def cause(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def fitting(resources: Resources) -> int:
-    """How many runs there is room for at a time."""
-    available = gpus() if gpus() else cores()
-    needed = resources.workers * (1 if gpus() else resources.threads)
-    return max(1, available // needed)
+def at_a_time(resources: Resources) -> int:
+    """How many runs take place at a time: those configured, or those there is room for."""
+    return resources.concurrent_runs or fitting(resources, gpus(), cores())
+
+
+def fitting(resources: Resources, gpus: int, cores: int) -> int:
+    """How many runs there is room for at a time, on GPUs if there are any; at least one."""
+    room = gpus * int(1 / resources.gpu_share) if gpus else cores // resources.threads
+    return max(1, room // resources.workers)
 
 
 @contextlib.contextmanager

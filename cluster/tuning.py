@@ -23,7 +23,7 @@ from ray.tune import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Tun
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from cluster.session import gpus
-from cluster.training import WORKER_CPUS, Journal, Member, Resources, cause, fitting, trainer
+from cluster.training import WORKER_CPUS, Journal, Member, Resources, at_a_time, cause, trainer
 from cluster.tune_hooks import (
     Asking,
     Book,
@@ -114,7 +114,7 @@ def tune_trials(
     if population and resources.workers > 1:
         raise UserError("sweep.scheduler = 'pbt' trains with one worker: set train.workers=1")
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
-    limit = resources.concurrent_runs or fitting(resources)
+    limit = at_a_time(resources)
     asking = Asking(book, population.size if population else limit)
     judging = Changing(asking, population) if population else Judging(asking)
     telling = Telling(asking, journal, listener)
@@ -195,7 +195,7 @@ def _needed(resources: Resources, turns: int | None) -> dict[str, float]:
     if resources.workers > 1:
         return {"cpu": _DRIVER_CPUS}
     cpus = ray.cluster_resources()["CPU"] / turns if turns else WORKER_CPUS
-    return {"cpu": cpus, "gpu": 1 if gpus() else 0}
+    return {"cpu": cpus, "gpu": resources.gpu}
 
 
 def _folder(trial: Any) -> str:

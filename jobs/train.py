@@ -26,9 +26,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         section = config.train
         plan = training(config, step)
         members = plan.members
-        resources = Resources(
-            section.workers, section.threads, section.concurrent_runs, section.retries
-        )
+        resources = Resources.of(section)
         curve: list[Measurement] = []
         with _member_runs(config, step, tracked, members) as runs:
 

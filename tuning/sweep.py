@@ -45,9 +45,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         trials = Trials(step.location / _STUDY, space, config.sweep)
         identity = {"job": "sweep", "key": step.origin.key, "version": str(step.version)}
         recorder = Recorder(tracked, identity, trials)
-        resources = Resources(
-            section.workers, section.threads, section.concurrent_runs, section.retries
-        )
+        resources = Resources.of(section)
         try:
             work = _trial(config, step)
             population = _population(config.sweep, space)

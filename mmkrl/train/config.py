@@ -40,6 +40,8 @@ class TrainConfig(Section):
     """Compute threads of each process."""
     concurrent_runs: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Variants and seeds trained at the same time; none means as many as cores (or GPUs) allow."""
+    gpu_share: float = Field(default=1.0, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    """Share of a GPU that a process takes, where there are any: several small runs fit on one."""
     batch_size: int = Field(default=256, ge=2)
     """Rows of a global batch, shared among the workers."""
     retries: int = Field(default=3, ge=0, json_schema_extra=OPERATIONAL)
@@ -80,6 +82,16 @@ class TrainConfig(Section):
             raise ValueError(
                 f"train.variants must start with {' or '.join(_SERVED)}: the first one is served, "
                 "and needs both branches"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_of_a_run_have_gpus_of_their_own(self) -> TrainConfig:
+        if self.workers > 1 and self.gpu_share < 1:
+            raise ValueError(
+                f"train.gpu_share = {self.gpu_share} with train.workers = {self.workers}: "
+                "processes that share a GPU cannot average their gradients (NCCL); set one of "
+                "them to 1"
             )
         return self
 
