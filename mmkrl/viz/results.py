@@ -76,9 +76,11 @@ def insert(document: str, text: str) -> str:
 
 
 def _ahead(ahead: Mapping[str, Any]) -> list[str]:
-    """The paired differences of one method to every other."""
+    """The paired differences of one method to every other, if there are others."""
     lines: list[str] = []
     for served, others in ahead.items():
+        if not others:
+            continue
         lines += ["", f"### How far {served} is ahead", ""]
         lines += [
             "Paired differences on the same queries, 95 % interval; one above zero is a real lead.",

@@ -47,6 +47,7 @@ def test_the_page_tells_how_far_the_served_method_is_ahead():
     }
     assert "How far ours is ahead" in page([result])
     assert "| other | 0.250 (0.125 to 0.125) |" in page([result])
+    assert "ahead" not in page([result | {"ahead": {"ours": {}}}])  # of nobody
 
 
 def test_a_file_has_a_line_a_key_and_no_digits_of_noise():
