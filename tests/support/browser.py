@@ -27,13 +27,23 @@ def browse(page: str, folder: Path) -> tuple[str, Path]:
 
     Skips the test where there is no browser.
     """
+    (folder / "page.html").write_text(page)
+    return look((folder / "page.html").as_uri(), folder)
+
+
+def look(address: str, folder: Path, *options: str) -> tuple[str, Path]:
+    """The same of the page at an address.
+
+    Args:
+        address: Of the page.
+        folder: Where the browser keeps its profile and the picture.
+        options: Further ones of Chromium's.
+    """
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip(f"no browser: install one of {', '.join(_NAMES)}")
-    (folder / "page.html").write_text(page)
     picture = folder / "page.png"
-    command = [program, *_OPTIONS, f"--user-data-dir={folder / 'profile'}"]
-    address = (folder / "page.html").as_uri()
+    command = [program, *_OPTIONS, *options, f"--user-data-dir={folder / 'profile'}"]
     shown = [
         subprocess.run(
             [*command, what, address], capture_output=True, timeout=_TIMEOUT_S, check=True
