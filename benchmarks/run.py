@@ -7,6 +7,7 @@ from benchmarks import (
     exact_search,
     extract,
     extract_scale,
+    kge_processes,
     kge_rank,
     kge_train,
     mine,
@@ -20,6 +21,7 @@ if __name__ == "__main__":
     duplicates.main("--quick" in sys.argv)
     mine.main("--quick" in sys.argv)
     kge_rank.main("--quick" in sys.argv)
+    kge_processes.main("--quick" in sys.argv)
     kge_train.main("--quick" in sys.argv)
     retrieval_eval.main("--quick" in sys.argv)
     exact_search.main("--quick" in sys.argv)

@@ -22,7 +22,11 @@ logger = logging.getLogger(__name__)
 
 _LOGICAL_CPUS_PER_CORE = 4
 _MINIMUM_LOGICAL_CPUS = 8
-_WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in every process
+}
 
 
 class RayConfig(Section):

@@ -153,7 +153,9 @@ def _mean_of_rows(gradient: Tensor) -> Tensor:
     most = int(count_W.max())
     kept_N = (torch.arange(most, device=count_W.device) < count_W[:, None]).flatten()
     rows, values = (gathered(_padded(own, most))[kept_N] for own in (row_U, value_UD))
-    mean = torch.sparse_coo_tensor(rows[None], values / len(count_W), gradient.shape)
+    mean = torch.sparse_coo_tensor(
+        rows[None], values / len(count_W), gradient.shape, check_invariants=False
+    )
     return mean.coalesce()
 
 
