@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import rich
 
-from jobs import dedupe, evaluate, extract, graph, ingest, mine, parse, query, train
+from jobs import dedupe, evaluate, extract, graph, ingest, mine, parse, query, register, train
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.steps import finished, needed
@@ -26,17 +26,20 @@ _JOBS = {
     "extract": extract.run,
     "train": train.run,
     "evaluate": evaluate.run,
+    "register": register.run,
 }
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
-    """Run every job that the evaluation builds on; what is already done is skipped."""
+    """Run every job that the evaluation builds on, and what is configured to come after it.
+
+    What is already done is skipped.
+    """
     chain = needed(config, "evaluate")
     for name in chain:
-        started = time.monotonic()
-        outcome = _JOBS[name](config, force)
-        seconds = round(time.monotonic() - started, 1)
-        logger.info("%s", json.dumps({"job": name, **asdict(outcome), "seconds": seconds}))
+        outcome = _one(name, config, force)
+    if config.registry.name:
+        _one("register", config, force)
     if config.query.text or config.query.image:
         query.run(config, force)
     first = finished(config, chain[0]).manifest
@@ -49,6 +52,15 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         metrics=outcome.metrics,
         status=outcome.status,
     )
+
+
+def _one(name: str, config: PipelineConfig, force: bool) -> Outcome:
+    """Run a job and log what came of it."""
+    started = time.monotonic()
+    outcome = _JOBS[name](config, force)
+    seconds = round(time.monotonic() - started, 1)
+    logger.info("%s", json.dumps({"job": name, **asdict(outcome), "seconds": seconds}))
+    return outcome
 
 
 def _advise(config: PipelineConfig) -> None:

@@ -32,7 +32,8 @@ class RegistryConfig(Section):
     """Under which name ``jobs.register`` keeps trained models."""
 
     name: str | None = None
-    """Name in MLflow's model registry; none means that of the experiment."""
+    """Name in MLflow's model registry; none means that of the experiment. Where it is set,
+    ``jobs.pipeline`` registers, too."""
     champion: str = Field(default="champion", pattern=_ALIAS)
     """Alias of the best version. It moves to a version that is better on the validation queries by
     more than the interval."""

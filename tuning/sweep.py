@@ -154,8 +154,9 @@ def _advise(config: PipelineConfig) -> None:
     print(
         f"\nThe best settings are those of trial {best['trial']}:\n"
         + "".join(f"    train.{key} = {value}\n" for key, value in best["settings"].items())
-        + "Train them on three seeds with\n"
-        f"    python -m jobs.train --config {done.location}/{BEST} --set 'train.seeds=[0,1,2]'\n",
+        + "Train them on three seeds, measure and register them with\n"
+        f"    python -m jobs.pipeline --config {done.location}/{BEST} "
+        f"--set 'train.seeds=[0,1,2]' --set registry.name={config.tracking.experiment}\n",
         file=sys.stderr,
     )
 

@@ -43,8 +43,8 @@ print(json.dumps(model.predict(pd.DataFrame(rows), params={"count": 3}).to_dict(
 """
 
 
-def version_of(place, number=1):
-    return MlflowClient(place.tracking).get_model_version(NAME, str(number))
+def version_of(place, number=1, name=NAME):
+    return MlflowClient(place.tracking).get_model_version(name, str(number))
 
 
 def artifact(place, run, path):
@@ -81,6 +81,13 @@ def test_registering_again_makes_no_second_version(registered):
     again = place.done("register")
     assert (again["output"], again["status"]) == ("models:/small/1", "skipped")
     assert len(MlflowClient(place.tracking).search_model_versions(f"name = '{NAME}'")) == 1
+
+
+def test_the_pipeline_registers_where_a_name_is_set(registered):
+    place, _ = registered
+    place.done("pipeline", "--set", "registry.name=other")
+    tags = [version_of(place, name=name).tags["mmkrl.trained"] for name in (NAME, "other")]
+    assert tags[0] == tags[1]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """Champions behind ``mlflow models serve``, asked over HTTP all they can be asked.
 
-Starting a server takes most of a minute, so this runs only where MMKRL_SERVE is set.
+Starting a server takes most of a minute, so this runs only where MMKRL_SERVE is set. With
+MMKRL_SERVE=clean the servers run in a virtual environment into which nothing but the model's own
+requirements was installed, which takes minutes more.
 """
 
 from __future__ import annotations
@@ -56,15 +58,28 @@ def free_port():
         return listening.getsockname()[1]
 
 
+@pytest.fixture(scope="module")
+def python(store, tmp_path_factory):
+    """What runs the servers."""
+    if os.environ["MMKRL_SERVE"] != "clean":
+        return Path(sys.executable)
+    folder = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    mlflow.set_tracking_uri(store[1])
+    listed = mlflow.artifacts.download_artifacts("models:/space@champion/requirements.txt")
+    subprocess.run([folder / "bin/pip", "install", "--quiet", "-r", listed], check=True)
+    return folder / "bin/python"
+
+
 @contextlib.contextmanager
-def serving(store, name):
+def serving(store, name, python):
     """A server of a champion, which sees mmkrl only in the model; gives what asks it."""
     folder, uri = store
     port, log = free_port(), folder / f"{name}.log"
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
+    command = [python, "-m", "mlflow", "models", "serve", "-m", f"models:/{name}@champion"]
     command += ["--env-manager", "local", "--port", str(port), "--workers", "1"]
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     environment = kept | {"MLFLOW_TRACKING_URI": uri, "PATH": path}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -112,10 +127,10 @@ def ask(port, rows, params):
         return error.code, error.read().decode()
 
 
-def test_a_space_is_asked_the_four_kinds_of_question(store):
+def test_a_space_is_asked_the_four_kinds_of_question(store, python):
     space, image, text = small_space(), picture(), "cat | eats | fish"
     sent = base64.b64encode(image).decode()
-    with serving(store, "space") as asked:
+    with serving(store, "space", python) as asked:
         status, found = asked(
             {"task": "embed_text", "text": text},
             {"task": "embed_image", "image": sent},
@@ -134,10 +149,10 @@ def test_a_space_is_asked_the_four_kinds_of_question(store):
     assert "expected one of embed_text, embed_image, retrieve, recognise" in refused[1]
 
 
-def test_a_model_of_triples_is_asked_for_scores_heads_and_tails(store):
+def test_a_model_of_triples_is_asked_for_scores_heads_and_tails(store, python):
     space = small_triples()
     head, relation, tail = space.example
-    with serving(store, "triples") as asked:
+    with serving(store, "triples", python) as asked:
         status, found = asked(
             {"task": "score_triples", "head": head, "relation": relation, "tail": tail},
             {"task": "predict_tails", "head": head, "relation": relation},
