@@ -3,9 +3,12 @@
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from PIL import Image
 
+from tests.support.browser import browse
 from tuning.importance import common_share, importance, value_at
 from tuning.page import page
 from tuning.trials import Tried
@@ -92,3 +95,13 @@ def test_few_trials_have_a_page_without_what_mattered(tried):
 def test_the_same_trials_give_the_same_page(tried, shown):
     best = max(tried, key=lambda one: one.value or 0)
     assert page(tried, SPACE, best, key="abcdef0123456789") == shown
+
+
+def test_a_browser_shows_every_trial_and_the_curves(shown, tried, tmp_path):
+    elements, picture = browse(shown, tmp_path)
+    assert elements.count("<tr class=") == len(tried)
+    assert "21 trials: 13 pruned" in elements
+    assert "the loss is not finite" in elements
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(pixels, axis=0)) > 50  # curves and heat map have been drawn

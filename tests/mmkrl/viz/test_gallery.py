@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from mmkrl.viz.gallery import Picture, Shelf, gallery
+from tests.support.browser import browse
 
 HOSTILE = ['<script>alert("x")</script>', '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} & ' \" <"]
+
+COLOURS = {"#d2143c": (210, 20, 60), "#1e90c8": (30, 144, 200)}
 
 
 def encoded(kind, colour="red"):
@@ -85,3 +88,13 @@ def test_the_page_needs_nothing_from_elsewhere():
     html = gallery("t", "n", [Shelf("s", [Picture(encoded("PNG"), "c")])])
     assert "http" not in html
     assert not re.search(r"(?:src|href)=\"(?!data:)", html)
+
+
+def test_a_browser_shows_the_pictures_and_runs_nothing(tmp_path):
+    shelf = Shelf(HOSTILE[0], [Picture(encoded("PNG", c), HOSTILE[1], "right") for c in COLOURS])
+    elements, picture = browse(gallery(HOSTILE[0], HOSTILE[2], [shelf]), tmp_path)
+    assert elements.count("<img") == len(COLOURS)
+    assert "<script" not in elements
+    with Image.open(picture) as image:
+        seen = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}
+    assert set(COLOURS.values()) <= seen
