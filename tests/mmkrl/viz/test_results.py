@@ -68,4 +68,5 @@ def test_pages_are_those_of_the_results_files():
     results = [json.loads(file.read_text()) for file in FILES]
     assert (ROOT / "docs/results.md").read_text() == page(results)
     readme = (ROOT / "README.md").read_text()
-    assert insert(readme, headline(results[0])) == readme
+    shown = next(result for result in results if result["name"] == "emoji-zero-shot")
+    assert insert(readme, headline(shown)) == readme
