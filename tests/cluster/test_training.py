@@ -36,10 +36,7 @@ def test_processes_of_a_run_do_not_share_a_gpu():
 
 
 @pytest.mark.ray
-def test_a_relative_path_means_the_same_in_a_run(tmp_path, monkeypatch):
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
+def test_a_relative_path_means_the_same_in_a_run(tmp_path):
     def tell(folder, context):
         """A training that writes down where it works."""
         checkpoint = Path(folder) / "checkpoint"
@@ -55,4 +52,4 @@ def test_a_relative_path_means_the_same_in_a_run(tmp_path, monkeypatch):
             Resources(workers=1, threads=1, concurrent_runs=None, retries=0),
             lambda *_: None,
         )
-    assert (done["one"] / "place").read_text() == str(tmp_path / "work")
+    assert (done["one"] / "place").read_text() == str(Path.cwd())
