@@ -29,15 +29,14 @@ test: lint
 	$(MAKE) --jobs 2 --output-sync=target test-ray test-other
 
 # Some of Ray's tests run with the others, so that both halves take as long.
-LATER := $(addprefix tests/jobs/test_,dedupe.py extract.py triples_chain.py) \
-	$(addprefix tests/cluster/test_,training.py tuning.py)
+LATER := tests/cluster $(addprefix tests/jobs/test_,dedupe.py extract.py triples_chain.py)
 
 test-ray: setup
 	$(BIN)/python -m pytest -m ray $(addprefix --ignore=,$(LATER))
 
 test-other: setup
 	$(BIN)/python -m pytest -m "not ray"
-	$(BIN)/python -m pytest $(LATER)
+	$(BIN)/python -m pytest -m ray $(LATER)
 
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'

@@ -1,5 +1,6 @@
 """Systems that train the dual encoder on Flickr8k's captions, each in a process of one thread.
 
+All have the environment of a training worker, the peer too.
 ``python -m benchmarks.vse_step_loops SYSTEM STEPS`` prints captions per CPU-second, the loss
 and the validation recalls after so many steps as one JSON object. The images' 4,096 features are
 made of the words of their captions: something to learn without extracting anything.
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from cluster import environment
 from mmkrl.data.captions import NAMES_OF_SPLITS, Captions
 from mmkrl.data.vocabulary import build_vocabulary
 from mmkrl.evaluate.caption_retrieval import CaptionSpace, caption_tasks, recall_sum
@@ -261,7 +263,7 @@ def measure(system: str, steps: int) -> dict[str, float]:
     """What a system says from a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.vse_step_loops", system, str(steps)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+        env=os.environ | environment.WORKERS | environment.TRAINING,
         stdout=subprocess.PIPE,
         text=True,
         check=True,

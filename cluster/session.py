@@ -15,6 +15,7 @@ from ray.exceptions import RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
+from cluster import environment
 from mmkrl.config import Section
 from mmkrl.errors import UserError
 
@@ -22,11 +23,6 @@ logger = logging.getLogger(__name__)
 
 _LOGICAL_CPUS_PER_CORE = 4
 _MINIMUM_LOGICAL_CPUS = 8
-_WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "TQDM_DISABLE": "1",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative path means the same in every process
-}
 
 
 class RayConfig(Section):
@@ -88,7 +84,7 @@ def session(config: RayConfig) -> Iterator[None]:
         yield
         return
     address = config.address or os.environ.get("RAY_ADDRESS")
-    runtime = {"env_vars": _WORKER_ENVIRONMENT}
+    runtime = {"env_vars": environment.WORKERS}
     if address:
         _join(address, runtime)
     else:

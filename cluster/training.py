@@ -22,6 +22,7 @@ from ray.train import (
     ScalingConfig,
 )
 
+from cluster import environment
 from cluster.progress import progress
 from cluster.session import cores, gpus
 from mmkrl.errors import UserError
@@ -226,6 +227,7 @@ def trainer(
             failure_config=FailureConfig(max_failures=resources.retries),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             callbacks=[*callbacks],
+            worker_runtime_env={"env_vars": environment.TRAINING},  # type: ignore[call-arg]
         ),
     )
 

@@ -109,10 +109,12 @@ def fit(
                 if context.rank == 0 and state.step % config.log_steps_of(phase) == 0:
                     context.log(_measure(state, [*losses, "total"], reduced, phases))
                 every = phase.validate_steps or config.validate_steps
-                if every and state.step % every == 0:
+                validated = bool(every) and state.step % every == 0
+                if validated:
                     best = _validate(learner, context, phase, state, best)
-                    _publish(context, learner, optimizer, state, best)
-                elif state.step % config.checkpoint_steps == 0 and state.step < phase.steps:
+                if state.step < phase.steps and (
+                    validated or state.step % config.checkpoint_steps == 0
+                ):
                     _publish(context, learner, optimizer, state, best)
 
         if not state.history or state.history[-1]["step"] != state.global_step:

@@ -7,21 +7,14 @@ import pytest
 import torch
 
 from cluster.ranking import ranks_by_entities, ranks_by_triples
-from cluster.session import RayConfig, session
 from mmkrl.errors import UserError
 from mmkrl.evaluate.triple_filter import KnownTriples
 from mmkrl.evaluate.triple_ranks import triple_ranks
 from tests.mmkrl.evaluate.plain_triples import Vectors, as_rows, random_triples, random_vectors
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 
 SIZES = {"entities": 1500, "relations": 4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray():
-    with session(RayConfig()):
-        yield
 
 
 @pytest.fixture(scope="module")

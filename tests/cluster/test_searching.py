@@ -7,17 +7,10 @@ import pytest
 import torch
 
 from cluster.searching import best_items_by_shards
-from cluster.session import RayConfig, session
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact_search import nearest_neighbours
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray():
-    with session(RayConfig()):
-        yield
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 
 
 @pytest.mark.parametrize("shards", [None, 3, 50])

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from cluster.session import RayConfig, session
 from cluster.training import Resources
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
@@ -20,17 +19,11 @@ from mmkrl.train.learner import Measurement
 from mmkrl.train.search_config import SweepConfig
 from tuning.trials import Trials
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 
 PARTS = 9
 GRID = tuple(range(8))
 SPACE = {"quality": CategoricalDistribution(GRID)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray():
-    with session(RayConfig()):
-        yield
 
 
 @dataclass

@@ -7,19 +7,12 @@ import time
 import pytest
 import ray
 
-from cluster.session import RayConfig, session
 from cluster.units import run_units
 from cluster.watch import StandstillError, Watch, ended_by
 from mmkrl.data.dataset import finished_units, write_unit
 from mmkrl.storage import locate
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray():
-    with session(RayConfig()):
-        yield
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 
 
 @pytest.fixture
