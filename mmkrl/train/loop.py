@@ -109,7 +109,7 @@ def fit(
                 if context.rank == 0 and state.step % config.log_steps_of(phase) == 0:
                     context.log(_measure(state, [*losses, "total"], reduced, phases))
                 every = phase.validate_steps or config.validate_steps
-                validated = bool(every) and state.step % every == 0
+                validated = every is not None and state.step % every == 0
                 if validated:
                     best = _validate(learner, context, phase, state, best)
                 if state.step < phase.steps and (
