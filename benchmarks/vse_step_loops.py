@@ -1,6 +1,5 @@
 """Systems that train the dual encoder on Flickr8k's captions, each in a process of one thread.
 
-All have the environment of a training worker, the peer too.
 ``python -m benchmarks.vse_step_loops SYSTEM STEPS`` prints captions per CPU-second, the loss
 and the validation recalls after so many steps as one JSON object. The images' 4,096 features are
 made of the words of their captions: something to learn without extracting anything.
@@ -260,7 +259,7 @@ SYSTEMS = {
 
 
 def measure(system: str, steps: int) -> dict[str, float]:
-    """What a system says from a process of its own."""
+    """What a system, ours or not, says from a process with a training worker's environment."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.vse_step_loops", system, str(steps)],
         env=os.environ | environment.WORKERS | environment.TRAINING,

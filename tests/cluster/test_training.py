@@ -38,8 +38,15 @@ def test_processes_of_a_run_do_not_share_a_gpu():
         TrainConfig(workers=2, gpu_share=0.5)
 
 
-def _run(folder, work):
-    """The checkpoint of one training run by ``work``, which gets the folder."""
+def _told(folder, tell):
+    """What ``tell`` returns within a training run."""
+
+    def work(folder, context):
+        checkpoint = Path(folder) / "checkpoint"
+        checkpoint.mkdir()
+        (checkpoint / "told").write_text(json.dumps(tell()))
+        context.report({}, checkpoint)
+
     done = train_members(
         locate(folder / "runs"),
         [Member("one", os.fspath(folder))],
@@ -47,29 +54,21 @@ def _run(folder, work):
         Resources(workers=1, threads=1, concurrent_runs=None, retries=0),
         lambda *_: None,
     )
-    return done["one"]
+    return json.loads((done["one"] / "told").read_text())
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("one_ray")
 def test_a_relative_path_means_the_same_in_a_run(tmp_path):
-    def tell(folder, context):
-        """A training that writes down where it works."""
-        checkpoint = Path(folder) / "checkpoint"
-        checkpoint.mkdir()
-        (checkpoint / "place").write_text(str(Path.cwd()))
-        context.report({}, checkpoint)
-
-    done = _run(tmp_path, tell)
-    assert (done / "place").read_text() == str(Path.cwd())
+    assert _told(tmp_path, lambda: str(Path.cwd())) == str(Path.cwd())
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("one_ray")
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc's allocator")
 def test_a_run_keeps_the_memory_of_its_steps(tmp_path):
-    def count(folder, context):
-        """A training that writes down how many pages a later step takes from the system."""
+    def count():
+        """How many pages a later step takes from the system; and the threads of the process."""
         network = torch.nn.Sequential(torch.nn.Linear(4096, 1024), torch.nn.Linear(1024, 4096))
         optimizer = torch.optim.Adam(network.parameters())
         batch = torch.randn(128, 4096)
@@ -79,12 +78,8 @@ def test_a_run_keeps_the_memory_of_its_steps(tmp_path):
             optimizer.step()
             optimizer.zero_grad()
             pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-        told = {"pages": (pages[-1] - pages[20]) / 40, "threads": os.environ["OMP_NUM_THREADS"]}
-        checkpoint = Path(folder) / "checkpoint"
-        checkpoint.mkdir()
-        (checkpoint / "told").write_text(json.dumps(told))
-        context.report({}, checkpoint)
+        return {"pages": (pages[-1] - pages[20]) / 40, "threads": os.environ["OMP_NUM_THREADS"]}
 
-    told = json.loads((_run(tmp_path, count) / "told").read_text())
+    told = _told(tmp_path, count)
     assert told["pages"] < 800  # the gradients alone are 8,192
     assert told["threads"] == "1"  # what all workers are given is there, too
