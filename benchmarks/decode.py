@@ -19,8 +19,8 @@ from PIL import Image
 
 from benchmarks.line import Line
 from mmkrl.data.pictures import Limits, Pixels, decode
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.engines import Source, make_forward
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.engines import Source, make_forward
 
 SIZE = 224
 LEAST_SIDE = 2 * 6 * SIZE

@@ -21,15 +21,16 @@ import torch
 from PIL import Image
 
 from benchmarks.line import Line
+from mmkrl.arrays import UInt64Array
 from mmkrl.data.dataset import finished_units, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.schemas import HASHES
-from mmkrl.mining.grouping import DedupeConfig, group
-from mmkrl.mining.hamming import Words, distances
-from mmkrl.mining.hash_table import column
-from mmkrl.mining.picture_hash import isolated_hashes
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
+from mmkrl.mining.dedupe.hamming import distances
+from mmkrl.mining.dedupe.hash_table import column
+from mmkrl.mining.dedupe.phash import isolated_hashes
+from mmkrl.mining.dedupe.workflow import DedupeConfig, group
 
 _WIDTH, _HEIGHT = 500, 375
 _PLANTED = 0.05
@@ -114,7 +115,7 @@ def _grouping(rows: int) -> None:
     ).show()
 
 
-def _hashes(rows: int, distance: int) -> Words:
+def _hashes(rows: int, distance: int) -> UInt64Array:
     """Random hashes; some are others with a few bits flipped."""
     source = np.random.default_rng(0)
     hash_NW = source.integers(0, 1 << 64, (rows, 4), np.uint64)
@@ -127,7 +128,7 @@ def _hashes(rows: int, distance: int) -> Words:
     return hash_NW
 
 
-def _publish(location: Location, hash_NW: Words) -> list[UnitRecord]:
+def _publish(location: Location, hash_NW: UInt64Array) -> list[UnitRecord]:
     records = []
     for unit, start in enumerate(range(0, len(hash_NW), _UNIT_ROWS)):
         part = hash_NW[start : start + _UNIT_ROWS]
@@ -156,7 +157,7 @@ def _run_on_threads(
         return [future.result() for future in waiting]
 
 
-def _all_with_all(hash_NW: Words, distance: int) -> float:
+def _all_with_all(hash_NW: UInt64Array, distance: int) -> float:
     """Seconds that comparing every pair would take on as many threads, from a small part."""
     rows = min(200, len(hash_NW))
     started = time.perf_counter()

@@ -43,7 +43,7 @@ def vectors(items: int, queries: int, case: str) -> tuple[torch.Tensor, torch.Te
 
 def ours(item_ID: torch.Tensor, query_QD: torch.Tensor) -> tuple[float, float, np.ndarray]:
     """Rate without, and seconds of, what is done once; what was found."""
-    from mmkrl.evaluate.exact_search import best_items
+    from mmkrl.evaluate.exact.exact_search import best_items
 
     best_items(query_QD[:2], item_ID[:50], K)  # compiles
     started = time.process_time()

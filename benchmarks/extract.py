@@ -24,9 +24,9 @@ from cluster.units import run_units
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
 from mmkrl.data.ingest import IngestConfig, ingest_unit
 from mmkrl.data.readers import SourceConfig, plan
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.report import extraction_metrics
-from mmkrl.storage import Location, locate
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.report import extraction_metrics
+from mmkrl.io.storage import Location, locate
 
 CORPORA = {"flickr8k": 8091, "corel1k": 1000}
 QUICK_ROWS = 2048

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-import mmkrl.torch_setup  # noqa: F401 - must come before torchvision
+import mmkrl.encoders.torch_setup  # noqa: F401 - must come before torchvision
 from mmkrl.data.pictures import Limits, decode
-from mmkrl.features.backbones import BACKBONES
-from mmkrl.features.choice import choose_engines
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.engines import CPU_BATCH, Source, make_forward
+from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.encoders.choice import choose_engines
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.engines import CPU_BATCH, Source, make_forward
 
 SIZE = 224
 SECONDS = 8.0  # measured, after a warm-up

@@ -23,9 +23,9 @@ from cluster.decoding import plan_pieces
 from cluster.extraction import extract, workers
 from cluster.session import RayConfig, private_mb, session
 from mmkrl.data.dataset import Dataset
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.report import extraction_metrics
-from mmkrl.storage import locate
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.report import extraction_metrics
+from mmkrl.io.storage import locate
 
 COPIES = 10
 QUICK_ROWS = 512

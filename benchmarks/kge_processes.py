@@ -28,9 +28,10 @@ _EPOCHS, _WORLD = 4, 2
 
 def member(rank: int, world: int, folder: Path) -> None:
     """One process of a run; the first prints seconds of a run, and of the exchange in it."""
-    from mmkrl.models.triple_config import TripleConfig
+    from mmkrl.models.triples.config import TripleConfig
     from mmkrl.train import loop
-    from mmkrl.train.context import LocalContext, average_gradients
+    from mmkrl.train.context import LocalContext
+    from mmkrl.train.distributed import average_gradients
 
     spent = [0.0]
 

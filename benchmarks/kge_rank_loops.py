@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import fb15k237
-from mmkrl.evaluate.fast_scores import fast_scores
-from mmkrl.evaluate.scorer import Metric
-from mmkrl.evaluate.triple_counts import count_candidates
-from mmkrl.evaluate.triple_filter import KnownTriples
-from mmkrl.evaluate.triple_ranks import Ranks, checked_candidates, searches, triple_ranks
+from mmkrl.evaluate.exact.fast_scores import fast_scores
+from mmkrl.evaluate.exact.scorer import Metric
+from mmkrl.evaluate.exact.triple_counts import count_candidates
+from mmkrl.evaluate.exact.triple_filter import KnownTriples
+from mmkrl.evaluate.exact.triple_ranks import Ranks, checked_candidates, searches, triple_ranks
 
 WIDTH = 200
 METRICS: tuple[Metric, ...] = ("l1", "l2", "dot")
@@ -33,7 +33,7 @@ Found = dict[str, float]
 
 @dataclass(frozen=True)
 class Vectors:
-    """TransE under two norms, and DistMult (a :class:`~mmkrl.evaluate.scorer.Scorer`)."""
+    """TransE under two norms, and DistMult (a :class:`~mmkrl.evaluate.exact.scorer.Scorer`)."""
 
     metric: Metric
     candidate_ED: Tensor
@@ -73,7 +73,7 @@ def pykeen(scorer: Vectors, test_N3: np.ndarray) -> tuple[float, Found]:
     """Its evaluator as its documentation calls it, with the fastest of the batch sizes tried."""
     import logging
 
-    import mmkrl.torch_setup  # noqa: F401 - must come before torchvision, which PyKEEN imports
+    import mmkrl.encoders.torch_setup  # noqa: F401 - must come before torchvision, which PyKEEN imports
 
     logging.disable(logging.WARNING)
     from pykeen.evaluation import RankBasedEvaluator

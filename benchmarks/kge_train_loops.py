@@ -22,8 +22,8 @@ import torch
 from benchmarks import fb15k237
 
 if TYPE_CHECKING:  # a peer's process shall not hold what it does not use
-    from mmkrl.models.triple_config import TripleConfig
-    from mmkrl.models.triple_learner import TripleLearner
+    from mmkrl.models.triples.config import TripleConfig
+    from mmkrl.models.triples.learner import TripleLearner
 
 WIDTH, BATCH = 200, 8192
 MARGIN = 1000.0  # so large that every pair has a gradient: the most work there can be
@@ -31,8 +31,8 @@ MARGIN = 1000.0  # so large that every pair has a gradient: the most work there 
 
 def learner(config: TripleConfig) -> TripleLearner:
     """Ours on FB15k-237, without the ranking of validation triples, which the peer does not do."""
-    from mmkrl.data.graph import Graph
-    from mmkrl.models.triple_learner import TripleLearner
+    from mmkrl.data.views.graph import Graph
+    from mmkrl.models.triples.learner import TripleLearner
 
     class Training(TripleLearner):
         """Learns, and measures nothing."""
@@ -47,8 +47,8 @@ def learner(config: TripleConfig) -> TripleLearner:
 
 def ours(negatives: int, epochs: int, optimizer: str) -> float:
     """The whole of ``fit``: batches, negatives, logging and checkpoints, but no validation."""
-    from mmkrl.data.negatives import NegativesConfig
-    from mmkrl.models.triple_config import TripleConfig
+    from mmkrl.data.sampling.negatives import NegativesConfig
+    from mmkrl.models.triples.config import TripleConfig
     from mmkrl.train.context import LocalContext
     from mmkrl.train.loop import LoopConfig, fit
 
@@ -87,7 +87,7 @@ def pykeen(negatives: int, epochs: int) -> float:
     """Its training loop as its documentation calls it: Adam, uniform unfiltered negatives."""
     import logging
 
-    import mmkrl.torch_setup  # noqa: F401 - must come before torchvision, which PyKEEN imports
+    import mmkrl.encoders.torch_setup  # noqa: F401 - must come before torchvision, which PyKEEN imports
 
     logging.disable(logging.WARNING)
     from pykeen.losses import MarginRankingLoss

@@ -18,12 +18,12 @@ import pyarrow as pa
 from benchmarks.line import Line
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import DUPLICATES, STATEMENTS
-from mmkrl.mining.caption_config import CaptionMining
-from mmkrl.mining.counted import count_slice
-from mmkrl.mining.parsing import foreign, pipeline, read
+from mmkrl.io.storage import locate
+from mmkrl.mining.captions.config import CaptionMining
+from mmkrl.mining.captions.parser import foreign, pipeline, read
+from mmkrl.mining.captions.statement_counts import count_slice
+from mmkrl.mining.captions.synonyms import Names
 from mmkrl.mining.relationships import MineConfig
-from mmkrl.mining.synonyms import Names
-from mmkrl.storage import locate
 
 _SENTENCES = (2_000, 20_000)
 _COUNTED = ((40_000, 400_000), (40_000, 4_000_000))

@@ -33,7 +33,7 @@ def vectors(images: int) -> Vectors:
 
 def ours(images: int, measure: str = "cosine") -> Found:
     """Both directions with ties, mAP and a value a query."""
-    from mmkrl.evaluate.caption_retrieval import CaptionSpace, caption_tasks
+    from mmkrl.evaluate.tasks.caption_retrieval import CaptionSpace, caption_tasks
 
     caption_tasks(CaptionSpace(*vectors(2), measure))  # compiles
     space = CaptionSpace(*vectors(images), measure)

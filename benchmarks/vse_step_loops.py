@@ -22,11 +22,11 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from cluster import environment
-from mmkrl.data.captions import NAMES_OF_SPLITS, Captions
-from mmkrl.data.vocabulary import build_vocabulary
-from mmkrl.evaluate.caption_retrieval import CaptionSpace, caption_tasks, recall_sum
-from mmkrl.models.caption_learner import CaptionLearner
-from mmkrl.models.vse_config import CaptionConfig
+from mmkrl.data.views.captions import NAMES_OF_SPLITS, Captions
+from mmkrl.data.views.vocabulary import build_vocabulary
+from mmkrl.evaluate.tasks.caption_retrieval import CaptionSpace, caption_tasks, recall_sum
+from mmkrl.models.captions.config import CaptionConfig
+from mmkrl.models.captions.learner import CaptionLearner
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Batch
 from mmkrl.train.loop import LoopConfig, fit

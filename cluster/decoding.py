@@ -17,12 +17,12 @@ import pyarrow as pa
 from cluster.session import private_mb
 from mmkrl.data.dataset import Dataset, read_rows
 from mmkrl.data.dead_letters import dead_letter
-from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import FileEntry
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.decoding import COLUMNS, Decoder
-from mmkrl.features.retry import Former, keep
-from mmkrl.storage import Location
+from mmkrl.data.views.duplicates import superseded
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.decoding import COLUMNS, Decoder
+from mmkrl.encoders.retry import Former, keep
+from mmkrl.io.storage import Location
 
 _REPEATED = "another image stands for it; see dedupe"
 

@@ -25,16 +25,16 @@ from cluster.decoding import CorpusPiece, DecodePiece
 from cluster.session import cores, gpus, private_mb
 from cluster.units import collect, pending_pieces
 from cluster.watch import Device, Records, Watch, ended_by, until_done
-from mmkrl import torch_setup
 from mmkrl.data.dataset import Dataset, read_rows, write_unit
 from mmkrl.data.manifest import UnitRecord
+from mmkrl.encoders import torch_setup
+from mmkrl.encoders.choice import SAMPLE, Choice, choose_engines
+from mmkrl.encoders.config import BackboneName, ExtractConfig
+from mmkrl.encoders.decoding import COLUMNS, Decoder
+from mmkrl.encoders.extractor import Engines, Extractor, feature_tables
+from mmkrl.encoders.retry import merge
 from mmkrl.errors import UserError
-from mmkrl.features.choice import SAMPLE, Choice, choose_engines
-from mmkrl.features.config import BackboneName, ExtractConfig
-from mmkrl.features.decoding import COLUMNS, Decoder
-from mmkrl.features.extractor import Engines, Extractor, feature_tables
-from mmkrl.features.retry import merge
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 _DECODE_CPUS = 0.25
 _ACTOR_CPUS = 1.0

@@ -1,7 +1,7 @@
 """Ranks of many triples, or among many entities, over the cluster.
 
 Ranks come from counts, so shards of triples are joined and shards of entities are added; either way
-the result is that of :func:`mmkrl.evaluate.triple_ranks.triple_ranks`.
+the result is that of :func:`mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from cluster.parallel import parallel
 from cluster.session import cores
-from mmkrl.data.graph import IntArray
-from mmkrl.evaluate.scorer import Scorer
-from mmkrl.evaluate.triple_counts import Search, count_candidates
-from mmkrl.evaluate.triple_filter import KnownTriples
-from mmkrl.evaluate.triple_ranks import (
+from mmkrl.arrays import IntArray
+from mmkrl.evaluate.exact.scorer import Scorer
+from mmkrl.evaluate.exact.triple_counts import Search, count_candidates
+from mmkrl.evaluate.exact.triple_filter import KnownTriples
+from mmkrl.evaluate.exact.triple_ranks import (
     Ranks,
     checked_candidates,
     rank_counts,
@@ -41,7 +41,7 @@ def ranks_by_triples(
         shards: How many; by default as many as there are cores, if there are triples enough.
 
     Raises:
-        UserError: as for :func:`~mmkrl.evaluate.triple_ranks.triple_ranks`.
+        UserError: as for :func:`~mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
     """
     count = shards or min(cores(), len(triple_N3) // _FEWEST_TRIPLES)
     if count < 2:
@@ -63,7 +63,7 @@ def ranks_by_entities(
         shards: How many; by default as many as there are cores.
 
     Raises:
-        UserError: as for :func:`~mmkrl.evaluate.triple_ranks.triple_ranks`.
+        UserError: as for :func:`~mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
     """
     candidate_ED = checked_candidates(scorer, triple_N3)
     asked = list(searches(scorer, candidate_ED, triple_N3, known))

@@ -9,10 +9,10 @@ from dataclasses import replace
 from cluster.decoding import CorpusPiece
 from cluster.extraction import CHOICE_FILE
 from mmkrl.data.dataset import Dataset, copy_unit, finished_units
+from mmkrl.encoders.report import dead_letters
+from mmkrl.encoders.retry import Former
 from mmkrl.errors import UserError
-from mmkrl.features.report import dead_letters
-from mmkrl.features.retry import Former
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 _COPIES_AT_A_TIME = 16
 

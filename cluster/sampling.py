@@ -12,13 +12,13 @@ import ray
 
 from cluster.decoding import CorpusPiece
 from cluster.session import gpus
-from mmkrl import torch_setup
 from mmkrl.data.dataset import read_rows
-from mmkrl.features.choice import choose_engines
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.decoding import COLUMNS, Decoder
-from mmkrl.features.estimate import Sample
-from mmkrl.features.extractor import Extractor
+from mmkrl.encoders import torch_setup
+from mmkrl.encoders.choice import choose_engines
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.decoding import COLUMNS, Decoder
+from mmkrl.encoders.estimate import Sample
+from mmkrl.encoders.extractor import Extractor
 
 _SAMPLED_PIECES = 8
 _ROWS_A_PIECE = 32

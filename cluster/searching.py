@@ -1,6 +1,7 @@
 """Exact search of a gallery that is cut into shards, over the cluster.
 
-The result is that of :func:`mmkrl.evaluate.exact_search.best_items`, however the gallery is cut.
+The result is that of :func:`mmkrl.evaluate.exact.exact_search.best_items`, however the gallery is
+cut.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from cluster.parallel import parallel
 from cluster.session import cores
-from mmkrl.data.graph import IntArray
-from mmkrl.evaluate.exact_search import Best, best_items, merged
+from mmkrl.arrays import IntArray
+from mmkrl.evaluate.exact.exact_search import Best, best_items, merged
 
 
 def best_items_by_shards(
@@ -33,7 +34,7 @@ def best_items_by_shards(
         shards: How many; by default as many as there are cores.
 
     Raises:
-        UserError: as for :func:`~mmkrl.evaluate.exact_search.best_items`.
+        UserError: as for :func:`~mmkrl.evaluate.exact.exact_search.best_items`.
     """
     calls, first = {}, 0
     for shard_ID in item_ID.tensor_split(min(shards or cores(), max(1, len(item_ID)))):

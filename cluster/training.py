@@ -26,8 +26,8 @@ from cluster import environment
 from cluster.progress import progress
 from cluster.session import cores, gpus
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
-from mmkrl.train.config import TrainConfig
+from mmkrl.io.storage import Location
+from mmkrl.models.config import TrainConfig
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
 

@@ -35,7 +35,7 @@ from cluster.tune_hooks import (
     Telling,
 )
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 from mmkrl.train import checkpoint as checkpoints
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement

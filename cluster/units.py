@@ -17,7 +17,7 @@ from cluster.progress import progress
 from cluster.session import cores
 from mmkrl.data.dataset import finished_units
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 _TASK_CPUS = 0.5
 

@@ -25,7 +25,7 @@ from ray.data.exceptions import ExecutionTimeoutError
 from mmkrl.data.dataset import finished_units
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from cluster.session import RayConfig, session
 from jobs.config import PipelineConfig
 from mmkrl.config import describe, load, section_of
 from mmkrl.errors import UsageError, UserError
-from mmkrl.storage import check_access, locate
+from mmkrl.io.storage import check_access, locate
 
 logger = logging.getLogger(__name__)
 

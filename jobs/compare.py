@@ -13,8 +13,8 @@ from jobs.command import ConfigOption, Outcome, SetOption, execute, no_cluster
 from jobs.config import PipelineConfig
 from jobs.sides import sides, told
 from mmkrl.data.digest import fingerprint
-from mmkrl.evaluate.compare import compare, figures
-from mmkrl.storage import locate
+from mmkrl.evaluate.report.compare import compare, figures
+from mmkrl.io.storage import locate
 from mmkrl.tracking import run as tracked_run
 from mmkrl.viz.compare import page, text, verdict
 

@@ -10,11 +10,11 @@ from jobs.config import PipelineConfig
 from jobs.steps import finished
 from jobs.trainings import caption_data, triple_data
 from mmkrl.data.dataset import Dataset
-from mmkrl.evaluate.link_prediction import Ranker
-from mmkrl.index.caption_methods import CaptionComparison
-from mmkrl.index.comparison import Comparison
-from mmkrl.index.methods import ZeroShotComparison
-from mmkrl.index.triple_methods import TripleComparison
+from mmkrl.evaluate.report.comparison import Comparison
+from mmkrl.evaluate.tasks.link_prediction import Ranker
+from mmkrl.models.bcdnn.methods import ZeroShotComparison
+from mmkrl.models.captions.methods import CaptionComparison
+from mmkrl.models.triples.methods import TripleComparison
 from mmkrl.viz.showcase import showcase
 from mmkrl.viz.swaps import swaps_page
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from cluster.session import RayConfig
+from cluster.sweep_config import SweepConfig
 from mmkrl.config import Section
 from mmkrl.data.graphs.config import GraphConfig
 from mmkrl.data.ingest import IngestConfig
+from mmkrl.encoders.config import ExtractConfig
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.features.config import ExtractConfig
-from mmkrl.mining.grouping import DedupeConfig
-from mmkrl.mining.parsing import ParseConfig
+from mmkrl.mining.captions.parser import ParseConfig
+from mmkrl.mining.dedupe.workflow import DedupeConfig
 from mmkrl.mining.relationships import MineConfig
-from mmkrl.registry import RegistryConfig
+from mmkrl.models.config import TrainConfig
+from mmkrl.serving.registry import RegistryConfig
 from mmkrl.tracking import TrackingConfig
-from mmkrl.train.config import TrainConfig
-from mmkrl.train.search_config import SweepConfig
 
 
 class QueryConfig(Section):

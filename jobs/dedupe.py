@@ -7,7 +7,7 @@ from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
-from mmkrl.mining.grouping import dedupe
+from mmkrl.mining.dedupe.workflow import dedupe
 from mmkrl.tracking import Run
 
 

@@ -15,7 +15,7 @@ from cluster.session import gpus
 from jobs.command import Outcome
 from jobs.config import PipelineConfig
 from jobs.steps import step
-from mmkrl.features.estimate import Estimate, estimate
+from mmkrl.encoders.estimate import Estimate, estimate
 
 _WORKERS = (1, 2, 4, 8, 16, 32, 64)
 

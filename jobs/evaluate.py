@@ -14,11 +14,11 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished, step
 from mmkrl.data.dataset import Dataset, write_file
-from mmkrl.data.splits import TEST, VALIDATION
-from mmkrl.evaluate.evaluation import REPORT
-from mmkrl.evaluate.report import as_table, as_text, from_json
-from mmkrl.evaluate.summary import differences, headline, summarise
-from mmkrl.index.comparison import Comparison, by_label, keep_values, notes
+from mmkrl.data.splits.names import TEST, VALIDATION
+from mmkrl.evaluate.report.comparison import Comparison, by_label, keep_values, notes
+from mmkrl.evaluate.report.evaluation import REPORT
+from mmkrl.evaluate.report.report import as_table, as_text, from_json
+from mmkrl.evaluate.report.summary import differences, headline, summarise
 from mmkrl.tracking import Run
 
 

@@ -17,8 +17,8 @@ from jobs.estimate import estimate_extraction
 from jobs.extract_options import DryRunOption, PriceOption, RetryOption
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished
-from mmkrl.features.backbones import RANDOM
-from mmkrl.features.report import extraction_metrics
+from mmkrl.encoders.backbones import RANDOM
+from mmkrl.encoders.report import extraction_metrics
 from mmkrl.tracking import Run
 
 

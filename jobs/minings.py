@@ -15,14 +15,14 @@ from jobs.recorded import Work
 from jobs.steps import Step
 from mmkrl.data.dataset import open_dataset
 from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.data.splits import LeakCheck
-from mmkrl.index.closeness import LearnedSpace
+from mmkrl.data.splits.zero_shot import LeakCheck
+from mmkrl.io.storage import locate
 from mmkrl.mining.candidates import CorpusPart, mine_part
-from mmkrl.mining.captions import CaptionInputs, mine_captions
+from mmkrl.mining.captions.workflow import CaptionInputs, mine_captions
 from mmkrl.mining.publish import read_parts, write_mined
 from mmkrl.mining.registry import make_miner
 from mmkrl.mining.relationships import CAPTIONS, assemble
-from mmkrl.storage import locate
+from mmkrl.spaces.closeness import LearnedSpace
 from mmkrl.tracking import Run
 from mmkrl.viz.audit import audit
 

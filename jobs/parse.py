@@ -8,8 +8,8 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.mining.parsing import versions
-from mmkrl.mining.stated import parse_part
+from mmkrl.mining.captions.extract import parse_part
+from mmkrl.mining.captions.parser import versions
 from mmkrl.tracking import Run
 
 

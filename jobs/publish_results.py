@@ -14,7 +14,7 @@ from jobs.config import PipelineConfig
 from jobs.steps import finished
 from mmkrl.config import load
 from mmkrl.errors import UserError
-from mmkrl.evaluate.evaluation import REPORT
+from mmkrl.evaluate.report.evaluation import REPORT
 from mmkrl.viz import results as render
 
 _DOCS = Path("docs")

@@ -13,10 +13,10 @@ from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.steps import finished
 from mmkrl.data.digest import fingerprint
-from mmkrl.data.lookup import pictures
+from mmkrl.data.views.images_by_id import pictures
 from mmkrl.errors import UsageError
-from mmkrl.index.ask import Reply, ask_image, ask_text
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
+from mmkrl.spaces.ask import Reply, ask_image, ask_text
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
 

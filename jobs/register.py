@@ -10,8 +10,8 @@ from jobs.registrations import card, decide, model_uri, tags, validated
 from jobs.steps import finished
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
-from mmkrl.evaluate.evaluation import Evaluation
-from mmkrl.registry import CARD_FILE, VALIDATION_FILE, Registry, Verdict, as_text
+from mmkrl.evaluate.report.evaluation import Evaluation
+from mmkrl.serving.registry import CARD_FILE, VALIDATION_FILE, Registry, Verdict, as_text
 from mmkrl.tracking import run as tracked_run
 
 logger = logging.getLogger(__name__)

@@ -9,16 +9,16 @@ from typing import Any
 
 from jobs.config import PipelineConfig
 from jobs.steps import finished, inputs_of
-from mmkrl.card import Facts, model_card
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.splits import VALIDATION
-from mmkrl.evaluate.evaluation import Evaluation
-from mmkrl.index.ask import unpack_space
-from mmkrl.registry import Registry, Validated, Verdict, logged_model, verdict
+from mmkrl.data.splits.names import VALIDATION
+from mmkrl.evaluate.report.evaluation import Evaluation
+from mmkrl.models.weights import member_name
 from mmkrl.serving.answering import load
+from mmkrl.serving.card import Facts, model_card
 from mmkrl.serving.log import log_model
+from mmkrl.serving.registry import Registry, Validated, Verdict, logged_model, verdict
+from mmkrl.spaces.ask import unpack_space
 from mmkrl.tracking import Run
-from mmkrl.train.members import member_name
 
 
 def model_uri(trained: Dataset, tracked: Run) -> str:

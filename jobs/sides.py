@@ -9,13 +9,13 @@ from typing import Any
 from jobs.config import PipelineConfig
 from mmkrl.data.dataset import Dataset, open_dataset
 from mmkrl.data.lineage import Lineage, lineage
-from mmkrl.data.splits import TEST
+from mmkrl.data.splits.names import TEST
 from mmkrl.errors import UsageError, UserError
-from mmkrl.evaluate.compare import Compared, Side
-from mmkrl.evaluate.evaluation import Evaluation
-from mmkrl.index.ask import open_space
-from mmkrl.index.space import KnowledgeSpace
-from mmkrl.storage import locate
+from mmkrl.evaluate.report.compare import Compared, Side
+from mmkrl.evaluate.report.evaluation import Evaluation
+from mmkrl.io.storage import locate
+from mmkrl.spaces.ask import open_space
+from mmkrl.spaces.space import KnowledgeSpace
 from mmkrl.tracking import flatten
 from mmkrl.tracking.outputs import output_of
 from mmkrl.viz.compare import Setting, Source, Told

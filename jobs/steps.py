@@ -21,8 +21,8 @@ from mmkrl.data.graphs import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
 from mmkrl.data.readers import listing
 from mmkrl.errors import UsageError, UserError
+from mmkrl.io.storage import Location, locate
 from mmkrl.mining.relationships import CAPTIONS
-from mmkrl.storage import Location, locate
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),

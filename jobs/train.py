@@ -12,10 +12,10 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from jobs.trainings import training
+from mmkrl.models.weights import collect
 from mmkrl.tracking import Run as TrackedRun
 from mmkrl.tracking import run as tracked_run
 from mmkrl.train.learner import Measurement
-from mmkrl.train.members import collect
 from mmkrl.viz.curves import loss_curve
 
 

@@ -11,14 +11,14 @@ from jobs.config import PipelineConfig
 from jobs.steps import Step
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry
+from mmkrl.models.bcdnn.run import Run, train
+from mmkrl.models.captions.data import CaptionData, CorpusCaptions, GivenPairs
+from mmkrl.models.captions.run import CaptionRun, train_captions, write_vocabularies
+from mmkrl.models.triples.run import TripleData, TripleRun, train_triples
+from mmkrl.models.weights import member_name
 from mmkrl.serving.publish import publish_space, publish_triples
 from mmkrl.tracking import Run as TrackedRun
-from mmkrl.train.caption_data import CaptionData, CorpusCaptions, GivenPairs
-from mmkrl.train.caption_run import CaptionRun, train_captions, write_vocabularies
 from mmkrl.train.context import TrainContext
-from mmkrl.train.members import member_name
-from mmkrl.train.run import Run, train
-from mmkrl.train.triple_run import TripleData, TripleRun, train_triples
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from mmkrl.errors import UsageError
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 
 
 class Section(BaseModel):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import cluster  # noqa: F401 - sets what Ray reads when it is imported, so it comes first
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 _KEYS = {"accessKey": "test", "secretKey": "testsecret"}
 _BUCKET = "tests"

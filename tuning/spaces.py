@@ -20,7 +20,7 @@ from optuna.distributions import (
 
 from mmkrl.config import Section, check
 from mmkrl.errors import UsageError
-from mmkrl.train.config import TrainConfig
+from mmkrl.models.config import TrainConfig
 
 Space: TypeAlias = dict[str, BaseDistribution]
 Settings: TypeAlias = dict[str, Any]

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from optuna.distributions import FloatDistribution
 
+from cluster.sweep_config import SweepConfig
 from cluster.training import Resources
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
@@ -23,7 +24,6 @@ from mmkrl.data.dataset import write_file
 from mmkrl.errors import UsageError, UserError
 from mmkrl.tracking import Run
 from mmkrl.train.context import TrainContext
-from mmkrl.train.search_config import SweepConfig
 from tuning.page import page
 from tuning.recording import Recorder
 from tuning.spaces import Settings, Space, sweep_space, with_settings

@@ -25,8 +25,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from mmkrl.storage import Location
-from mmkrl.train.search_config import SweepConfig
+from cluster.sweep_config import SweepConfig
+from mmkrl.io.storage import Location
 from tuning.spaces import Settings, Space, grid
 
 Outcome: TypeAlias = Literal["running", "done", "pruned", "plateau", "budget", "failed"]

@@ -31,7 +31,7 @@ from mmkrl.data.manifest import (
 from mmkrl.data.schemas import VERSIONS, schema_of
 from mmkrl.data.writing import UNITS, UnitWriter, publish_record
 from mmkrl.errors import UserError
-from mmkrl.storage import Entry, Location
+from mmkrl.io.storage import Entry, Location
 
 _READS_AT_A_TIME = 16
 _FULL_CHECK_BYTES = 4 << 30  # above this, files are hashed as they are read instead of on opening

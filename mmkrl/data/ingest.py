@@ -13,13 +13,13 @@ from pydantic import Field
 from mmkrl.config import Section
 from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.digest import content_id
-from mmkrl.data.isolation import shared
+from mmkrl.data.isolation.parent import shared
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.pictures import Header, Limits, UnusablePicture
 from mmkrl.data.readers import ReadUnit, Record, SourceConfig, Unreadable, read
 from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TARGETS, TEXTS
 from mmkrl.data.writing import UnitWriter
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 _INSPECTOR = "mmkrl.data.pictures:inspector"
 _LOT_ROWS = 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import MANIFEST_NAME, Manifest, read_manifest
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 Lineage = dict[str, tuple[Location, Manifest]]
 """Place and manifest by job."""

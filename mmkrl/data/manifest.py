@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"

@@ -2,7 +2,8 @@
 
 Everything here works on one picture at a time and turns every fault into an
 :class:`UnusablePicture` with a short reason. What a decoder may still do to its process is kept
-away from us by :mod:`mmkrl.data.isolation`, which runs :func:`decoder` and :func:`inspector`.
+away from us by :mod:`mmkrl.data.isolation.parent`, which runs :func:`decoder` and
+:func:`inspector`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from mmkrl.data.digest import combine, table_digest
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.schemas import TableSchema, features, schema_of
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 UNITS = "_units"  # the folder of the units' records
 PART_BYTES = 64 << 20  # a part that holds this much takes no further lot

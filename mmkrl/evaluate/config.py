@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat
 
 from mmkrl.config import OPERATIONAL, Section
-from mmkrl.evaluate.arithmetic import Swap
+from mmkrl.evaluate.tasks.arithmetic import Swap
 
 
 class EvaluateConfig(Section):

@@ -11,14 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmkrl.arrays import Float32Array, IntArray
 from mmkrl.kernels.compiled import in_order
 
 GIVEN_UP = -1
 _RUN = 64
 """Scores that are looked at together, and one by one only if one of them may matter."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 
 class Kept(NamedTuple):
@@ -31,9 +29,9 @@ class Kept(NamedTuple):
         count_Q: How many there are, or :data:`GIVEN_UP`.
     """
 
-    best_QK: FloatArray
+    best_QK: Float32Array
     item_QM: IntArray
-    score_QM: FloatArray
+    score_QM: Float32Array
     count_Q: IntArray
 
 
@@ -51,7 +49,7 @@ class Doubt(NamedTuple):
 
 @in_order
 def keep_best(
-    score_QB: FloatArray, first: int, left_out_Q: IntArray, doubt: Doubt, kept: Kept
+    score_QB: Float32Array, first: int, left_out_Q: IntArray, doubt: Doubt, kept: Kept
 ) -> None:
     """Look at the fast scores of a block of items.
 
@@ -107,7 +105,7 @@ def _least(worst: float, error: float, share: float) -> np.float32:
 
 
 @in_order
-def _insert(best_K: FloatArray, score: np.float32) -> None:
+def _insert(best_K: Float32Array, score: np.float32) -> None:
     """Put a score in its place among the best, whose last one falls out."""
     place = len(best_K)
     while place and best_K[place - 1] < score:

@@ -10,18 +10,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from mmkrl.arrays import Float32Array
 from mmkrl.kernels.compiled import in_any_order
-
-FloatArray = npt.NDArray[np.float32]
 
 _TILE = 64
 """Queries that stay in the fastest memory while all candidates pass by."""
 
 
 @in_any_order
-def l1_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: FloatArray) -> None:
+def l1_scores(query_UD: Float32Array, candidate_BD: Float32Array, score_UB: Float32Array) -> None:
     """Minus the sum of absolute differences of all pairs.
 
     Four queries and two candidates at a time, so that what is read is used more than once; past
@@ -54,7 +52,9 @@ def l1_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: FloatArr
 
 
 @in_any_order
-def modulus_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: FloatArray) -> None:
+def modulus_scores(
+    query_UD: Float32Array, candidate_BD: Float32Array, score_UB: Float32Array
+) -> None:
     """Minus the sum of the moduli of the complex differences of all pairs.
 
     Args:
@@ -75,7 +75,9 @@ def modulus_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: Flo
 
 
 @in_any_order
-def order_scores(query_UD: FloatArray, candidate_BD: FloatArray, score_UB: FloatArray) -> None:
+def order_scores(
+    query_UD: Float32Array, candidate_BD: Float32Array, score_UB: Float32Array
+) -> None:
     """Minus the sum of the squares by which candidates exceed queries, of all pairs.
 
     Tiled as :func:`l1_scores`.

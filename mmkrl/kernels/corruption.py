@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmkrl.arrays import IntArray
 from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.kernels.compiled import in_order, inlined
-
-IntArray = npt.NDArray[np.int64]
 
 _DRAWS = 20
 _EMPTY = -1

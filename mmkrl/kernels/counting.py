@@ -11,14 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmkrl.arrays import Float32Array, IntArray
 from mmkrl.kernels.compiled import in_order
 from mmkrl.kernels.pair_scores import pair_score
 
 _RUN = 64
 """Scores that are looked at together, and one by one only if one of them is in doubt."""
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 
 class Block(NamedTuple):
@@ -33,10 +31,10 @@ class Block(NamedTuple):
     """
 
     metric: int
-    query_UD: FloatArray
-    candidate_BD: FloatArray
+    query_UD: Float32Array
+    candidate_BD: Float32Array
     first: int
-    score_UB: FloatArray
+    score_UB: Float32Array
 
 
 class Targets(NamedTuple):
@@ -53,8 +51,8 @@ class Targets(NamedTuple):
     row_Q: IntArray
     answer_Q: IntArray
     score_Q: npt.NDArray[np.float64]
-    low_Q: FloatArray
-    high_Q: FloatArray
+    low_Q: Float32Array
+    high_Q: Float32Array
 
 
 class Others(NamedTuple):

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from mmkrl.arrays import Float32Array
 from mmkrl.kernels.compiled import inlined
-
-FloatArray = npt.NDArray[np.float32]
 
 _LINE = 16  # float32 numbers that memory delivers at once
 _READ, _SOON, _DATA = 0, 2, 1  # arguments of LLVM's prefetch
@@ -39,11 +36,11 @@ def _line(_: Any, table_ND: Any, row: Any, column: Any) -> Any:  # noqa: ARG001 
     return types.void(table_ND, types.intp, types.intp), code
 
 
-_ask_line = cast("Callable[[FloatArray, int, int], None]", intrinsic(_line))
+_ask_line = cast("Callable[[Float32Array, int, int], None]", intrinsic(_line))
 
 
 @inlined
-def ask(table_ND: FloatArray, row: int) -> None:
+def ask(table_ND: Float32Array, row: int) -> None:
     """Ask for a row of a C-contiguous table; it must be within bounds."""
     for column in range(0, table_ND.shape[1], _LINE):
         _ask_line(table_ND, row, column)

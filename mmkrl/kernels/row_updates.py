@@ -9,13 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from mmkrl.arrays import Float32Array, IntArray
 from mmkrl.kernels.compiled import in_any_order, in_order, inlined
 from mmkrl.kernels.prefetch import ask
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 FREE, BALL, SPHERE = 0, 1, 2
 """How a row is held after its step: not at all; to an L2 norm of at most 1; to exactly 1."""
@@ -34,7 +31,7 @@ def repeated(row_U: IntArray, rows: int) -> bool:
 
 @in_any_order
 def descend(
-    weight_ND: FloatArray, row_U: IntArray, slope_UD: FloatArray, rate: float, bound: int
+    weight_ND: Float32Array, row_U: IntArray, slope_UD: Float32Array, rate: float, bound: int
 ) -> None:
     """Gradient descent: ``weight -= rate * slope`` on the given rows, each given once.
 
@@ -56,9 +53,9 @@ def descend(
 
 @in_any_order
 def adagrad(
-    tables: tuple[FloatArray, FloatArray],
+    tables: tuple[Float32Array, Float32Array],
     row_U: IntArray,
-    slope_UD: FloatArray,
+    slope_UD: Float32Array,
     rate: float,
     bound: int,
 ) -> None:
@@ -83,7 +80,7 @@ def adagrad(
 
 
 @inlined
-def _hold(weight_D: FloatArray, bound: int) -> None:
+def _hold(weight_D: Float32Array, bound: int) -> None:
     """Bring a row back to its bound."""
     if bound != FREE:
         square = np.float32(0)

@@ -12,12 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mmkrl.arrays import Float32Array, IntArray
 from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.kernels.compiled import in_any_order, inlined
 from mmkrl.kernels.prefetch import ask
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 _OWN = 3
 _TINY = 1e-30  # where a length is zero its slope is zero: the differences are
@@ -49,13 +47,13 @@ class Slopes(NamedTuple):
 
     place_N: npt.NDArray[np.int32]
     row_U: IntArray
-    value_UD: FloatArray
+    value_UD: Float32Array
     used_2: IntArray
 
 
 @in_any_order
 def translation_hinge(
-    entity_ED: FloatArray, relation_RD: FloatArray, pairs: Pairs, margin: float, norm: int
+    entity_ED: Float32Array, relation_RD: Float32Array, pairs: Pairs, margin: float, norm: int
 ) -> tuple[float, Slopes]:
     """The mean of max(0, margin + E(true) - E(corrupt)) over pairs, E = |head + relation - tail|.
 
@@ -121,7 +119,7 @@ def _no_slopes(entities: int, relations: int, shape: tuple[int, int], dimension:
 
 
 @inlined
-def _look_ahead(entity_ED: FloatArray, slopes: Slopes, pairs: Pairs, b: int) -> None:
+def _look_ahead(entity_ED: Float32Array, slopes: Slopes, pairs: Pairs, b: int) -> None:
     """Ask for the vectors of a triple and its corruptions, and for the gradients they have."""
     for k in range(pairs.other_BK.shape[1] + 2):
         entity = pairs.triple_B3[b, HEAD if k == 0 else TAIL]
@@ -134,11 +132,11 @@ def _look_ahead(entity_ED: FloatArray, slopes: Slopes, pairs: Pairs, b: int) -> 
 
 @inlined
 def _energy(
-    head_D: FloatArray,
-    relation_D: FloatArray,
-    tail_D: FloatArray,
+    head_D: Float32Array,
+    relation_D: Float32Array,
+    tail_D: Float32Array,
     norm: int,
-    difference_D: FloatArray,
+    difference_D: Float32Array,
 ) -> np.float32:
     """The length of head + relation - tail, which is left in ``difference_D``."""
     total = np.float32(0)
@@ -173,7 +171,7 @@ def _place(slopes: Slopes, row: np.int64, entities: int) -> np.int32:
 
 
 @inlined
-def _clear(sum_4D: FloatArray) -> None:
+def _clear(sum_4D: Float32Array) -> None:
     for slot in range(3):
         for d in range(sum_4D.shape[1]):
             sum_4D[slot, d] = np.float32(0)
@@ -181,11 +179,11 @@ def _clear(sum_4D: FloatArray) -> None:
 
 @inlined
 def _add_twice(
-    difference_D: FloatArray,
+    difference_D: Float32Array,
     norm: int,
     factor: float,
-    sum_D: FloatArray,
-    row_D: FloatArray,
+    sum_D: Float32Array,
+    row_D: Float32Array,
     sign: int,
 ) -> None:
     """Add the slope of a corruption to the sum of its slot and, signed, to the row it brought."""
@@ -205,7 +203,7 @@ def _add_twice(
 
 
 @inlined
-def _add_up(difference_D: FloatArray, norm: int, factor: float, sum_4D: FloatArray) -> None:
+def _add_up(difference_D: Float32Array, norm: int, factor: float, sum_4D: Float32Array) -> None:
     """The slope of the true triple and of all its corruptions."""
     up, down, zero = np.float32(factor), np.float32(-factor), np.float32(0)
     if norm == 1:
@@ -220,7 +218,7 @@ def _add_up(difference_D: FloatArray, norm: int, factor: float, sum_4D: FloatArr
 
 
 @inlined
-def _add_rest(all_D: FloatArray, own_D: FloatArray, row_D: FloatArray, sign: int) -> None:
+def _add_rest(all_D: Float32Array, own_D: Float32Array, row_D: Float32Array, sign: int) -> None:
     """Add to a part's row the slopes of all triples but those in which the part is replaced."""
     signed = np.float32(sign)
     for d in range(len(row_D)):

@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from mmkrl.data.dataset import Dataset, write_unit
 from mmkrl.data.dead_letters import dead_letter
-from mmkrl.data.duplicates import superseded
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.pictures import UnusablePicture
 from mmkrl.data.schemas import CANDIDATES, DEAD_LETTERS
-from mmkrl.mining.picture_hash import Hashes
-from mmkrl.storage import Location
+from mmkrl.data.views.duplicates import superseded
+from mmkrl.io.storage import Location
+from mmkrl.mining.dedupe.phash import Hashes
 
 _COLUMNS = ["image_id", "source", "uri"]
 Texts = Mapping[str, list[str]]  # texts of one image by kind

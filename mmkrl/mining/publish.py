@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from mmkrl.data.dataset import write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.schemas import schema_of
+from mmkrl.io.storage import Location
 from mmkrl.mining.relationships import Mined
-from mmkrl.storage import Location
 
 
 def read_parts(folder: Location, parts: Sequence[UnitRecord], table: str) -> pa.Table:

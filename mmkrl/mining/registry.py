@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mmkrl.errors import UsageError
 from mmkrl.mining.candidates import Miner
-from mmkrl.mining.emoji import EmojiMiner
+from mmkrl.mining.emoji.miner import EmojiMiner
 
 MINERS: dict[str, Callable[[pa.Table], Miner]] = {"emoji": EmojiMiner.from_texts}
 

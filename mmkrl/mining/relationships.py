@@ -21,20 +21,11 @@ from pydantic import Field
 from mmkrl.config import Section
 from mmkrl.data.digest import fingerprint
 from mmkrl.data.schemas import DEAD_LETTERS, ENTITIES, INSTANCES, RELATIONSHIPS
-from mmkrl.data.splits import (
-    TEST,
-    TRAIN,
-    UNSEEN_SOURCE,
-    VALIDATION,
-    LeakCheck,
-    SplitConfig,
-    Triple,
-    leak_checks,
-    split_pairs,
-)
+from mmkrl.data.splits.names import TEST, TRAIN, UNSEEN_SOURCE, VALIDATION
+from mmkrl.data.splits.zero_shot import LeakCheck, SplitConfig, Triple, leak_checks, split_pairs
 from mmkrl.errors import UserError
-from mmkrl.mining.caption_config import CaptionMining
-from mmkrl.mining.hamming import distances
+from mmkrl.mining.captions.config import CaptionMining
+from mmkrl.mining.dedupe.hamming import distances
 
 CAPTIONS = "captions"  # the miner whose images show several relationships each
 _TRIPLE = ["subject", "predicate", "object"]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mmkrl.data.pictures import UnusablePicture
 from mmkrl.errors import UserError
-from mmkrl.index.space import Answer, KnowledgeSpace
-from mmkrl.index.triple_space import TripleSpace
+from mmkrl.spaces.space import Answer, KnowledgeSpace
+from mmkrl.spaces.triple_space import TripleSpace
 
 
 @dataclass(frozen=True)

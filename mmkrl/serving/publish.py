@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmkrl.data.dataset import Dataset, write_file
-from mmkrl.data.knowledge import load_knowledge
 from mmkrl.data.manifest import FileEntry
-from mmkrl.data.words import load_words
-from mmkrl.features.config import ExtractConfig
-from mmkrl.index.build import build_space
-from mmkrl.index.triple_space import TripleSpace
+from mmkrl.data.views.knowledge import load_knowledge
+from mmkrl.data.views.words import load_words
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.io.storage import Location
+from mmkrl.models.bcdnn.run import Run
+from mmkrl.models.triples.run import TripleRun
+from mmkrl.models.weights import SPACE_FOLDER, load_weights, member_name, restore
 from mmkrl.serving.log import log_model
-from mmkrl.storage import Location
+from mmkrl.spaces.build import build_space
+from mmkrl.spaces.triple_space import TripleSpace
 from mmkrl.tracking import Run as TrackedRun
-from mmkrl.train.members import SPACE_FOLDER, load_weights, member_name, restore
-from mmkrl.train.run import Run
-from mmkrl.train.triple_run import TripleRun
 
 
 def publish_space(

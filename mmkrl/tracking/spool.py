@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from mmkrl.data.digest import fingerprint
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 
 Record: TypeAlias = dict[str, Any]
 """What is recorded: ``kind`` and what that kind needs; a file's bytes are apart."""

@@ -5,7 +5,7 @@ encoders' activations, which are not. Gao et al. 2021 ("Scaling deep contrastive
 under memory limited setup", GradCache) encode all rows without gradient, take the loss's gradient
 at the vectors, and encode again, piece by piece, to pass it on. Checkpointed pieces do just that
 within one ordinary backward pass, and so need no loop of their own. Their masks must be functions
-of a row's place (:mod:`mmkrl.train.noise`), so that a row drops the same numbers both times.
+of a row's place (:mod:`mmkrl.train.dropout`), so that a row drops the same numbers both times.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
 from mmkrl.train import checkpoint
 from mmkrl.train.checkpoint import LoopState
-from mmkrl.train.context import (
-    TrainContext,
+from mmkrl.train.context import TrainContext
+from mmkrl.train.distributed import (
     average_gradients,
     distributed,
     from_first_process,

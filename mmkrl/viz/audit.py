@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from mmkrl.data.dataset import Dataset, read_table
-from mmkrl.data.lookup import Found, pictures
 from mmkrl.data.manifest import FileEntry
-from mmkrl.storage import Location
+from mmkrl.data.views.images_by_id import Found, pictures
+from mmkrl.io.storage import Location
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
 _PICTURES = 12  # a relationship

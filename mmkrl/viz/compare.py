@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from mmkrl.evaluate.compare import LOWER_IS_BETTER, Against, Compared, Difference, Number
-from mmkrl.evaluate.intervals import Interval
+from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.report.compare import LOWER_IS_BETTER, Against, Compared, Difference, Number
 from mmkrl.viz.gallery import Shelf
 
 _BAR, _HALF = 160, 74  # pixels: width of a bar's picture, and of half its scale

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.knowledge import SLOTS
-from mmkrl.data.lookup import pictures
-from mmkrl.data.splits import TEST
-from mmkrl.index.space import KnowledgeSpace
+from mmkrl.data.splits.names import TEST
+from mmkrl.data.views.images_by_id import pictures
+from mmkrl.data.views.knowledge import SLOTS
+from mmkrl.spaces.space import KnowledgeSpace
 from mmkrl.viz.gallery import Picture, Shelf
 
 _PICTURES = 8  # a row

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.knowledge import Knowledge
-from mmkrl.data.lookup import Found, pictures
-from mmkrl.data.splits import TEST
-from mmkrl.evaluate.pools import Pool
-from mmkrl.evaluate.zero_shot import Space
+from mmkrl.data.splits.names import TEST
+from mmkrl.data.views.images_by_id import Found, pictures
+from mmkrl.data.views.knowledge import Knowledge
+from mmkrl.evaluate.tasks.pools import Pool
+from mmkrl.evaluate.tasks.zero_shot import Space
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
 _PICTURES = 10  # a row

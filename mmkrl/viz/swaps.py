@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.lookup import Found, pictures
-from mmkrl.evaluate.arithmetic import FOUND, Answered
+from mmkrl.data.views.images_by_id import Found, pictures
+from mmkrl.evaluate.tasks.arithmetic import FOUND, Answered
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
 _NOTE = (

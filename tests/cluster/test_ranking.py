@@ -8,8 +8,8 @@ import torch
 
 from cluster.ranking import ranks_by_entities, ranks_by_triples
 from mmkrl.errors import UserError
-from mmkrl.evaluate.triple_filter import KnownTriples
-from mmkrl.evaluate.triple_ranks import triple_ranks
+from mmkrl.evaluate.exact.triple_filter import KnownTriples
+from mmkrl.evaluate.exact.triple_ranks import triple_ranks
 from tests.mmkrl.evaluate.plain_triples import Vectors, as_rows, random_triples, random_vectors
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]

@@ -8,7 +8,7 @@ import torch
 
 from cluster.searching import best_items_by_shards
 from mmkrl.errors import UserError
-from mmkrl.evaluate.exact_search import nearest_neighbours
+from mmkrl.evaluate.exact.exact_search import nearest_neighbours
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 

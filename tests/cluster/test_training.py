@@ -11,8 +11,8 @@ import torch
 from pydantic import ValidationError
 
 from cluster.training import Member, Resources, fitting, train_members
-from mmkrl.storage import locate
-from mmkrl.train.config import TrainConfig
+from mmkrl.io.storage import locate
+from mmkrl.models.config import TrainConfig
 
 
 @pytest.mark.parametrize(

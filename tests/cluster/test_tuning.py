@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from cluster.sweep_config import SweepConfig
 from cluster.training import Resources
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from mmkrl.train.learner import Measurement
-from mmkrl.train.search_config import SweepConfig
 from tuning.trials import Trials
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]

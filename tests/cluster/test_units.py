@@ -10,7 +10,7 @@ import ray
 from cluster.units import run_units
 from cluster.watch import StandstillError, Watch, ended_by
 from mmkrl.data.dataset import finished_units, write_unit
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 

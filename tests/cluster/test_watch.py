@@ -8,7 +8,7 @@ from ray.data import DataContext
 from cluster.watch import StandstillError, Watch, ended_by, until_done
 from mmkrl.data.dataset import finished_units, write_unit
 from mmkrl.errors import UserError
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 
 _STALL_S = 60.0
 

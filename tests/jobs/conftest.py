@@ -24,8 +24,8 @@ import yaml
 from PIL import Image
 
 from mmkrl.data.dataset import Dataset, open_dataset
-from mmkrl.data.emoji.sequences import compose
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
+from mmkrl.mining.emoji.sequences import compose
 
 _ROOT = Path(__file__).parents[2]
 _VENDORS = ["noto", "twemoji", "fluent-3d"]

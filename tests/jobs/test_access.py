@@ -9,7 +9,7 @@ import time
 import pytest
 
 from jobs.command import FAILED, execute
-from mmkrl import s3
+from mmkrl.io import s3
 
 pytestmark = pytest.mark.s3
 

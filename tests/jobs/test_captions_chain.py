@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from mmkrl.evaluate.caption_baselines import CAPTION_BASELINES
-from mmkrl.evaluate.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE
+from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
+from mmkrl.evaluate.tasks.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 

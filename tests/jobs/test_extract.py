@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from mmkrl.data.dataset import open_dataset
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.jobs.published import hashes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from mmkrl import s3
 from mmkrl.data.dataset import open_dataset
-from mmkrl.storage import locate
+from mmkrl.io import s3
+from mmkrl.io.storage import locate
 from tests.jobs.published import hashes
 from tests.support.faults import FaultyProxy
 

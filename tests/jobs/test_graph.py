@@ -16,11 +16,11 @@ from jobs.graph import app, run
 from jobs.steps import finished, inputs_of, step
 from mmkrl.config import load
 from mmkrl.data.dataset import publish
-from mmkrl.data.graph import load_graph
 from mmkrl.data.ingest import ingest_unit
 from mmkrl.data.readers import plan
+from mmkrl.data.views.graph import load_graph
 from mmkrl.errors import UsageError
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import png
 from tests.mmkrl.data.graphs.made import SMALL, triples_of, write_tsv
 

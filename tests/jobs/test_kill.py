@@ -12,7 +12,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.jobs.published import hashes
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmkrl.index.space import KnowledgeSpace
+from mmkrl.spaces.space import KnowledgeSpace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -13,11 +13,11 @@ import yaml
 from mlflow import MlflowClient
 from optuna.distributions import FloatDistribution
 
+from cluster.sweep_config import SweepConfig
 from jobs.config import PipelineConfig
 from jobs.steps import step
 from mmkrl.config import load
-from mmkrl.storage import locate
-from mmkrl.train.search_config import SweepConfig
+from mmkrl.io.storage import locate
 from tests.jobs.test_kill import kill_all, running, wait_for
 from tuning.spaces import with_settings
 from tuning.trials import Trials

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mmkrl import s3
+from mmkrl.io import s3
 from tests.support.faults import FaultyProxy
 
 

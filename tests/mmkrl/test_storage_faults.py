@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mmkrl import s3
 from mmkrl.errors import UnavailableError, UserError
-from mmkrl.storage import Location, check_access, locate
+from mmkrl.io import s3
+from mmkrl.io.storage import Location, check_access, locate
 from tests.support.faults import KINDS
 
 pytestmark = pytest.mark.s3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("mmkrl", "cluster", "jobs", "tuning", "benchmarks")
+PACKAGES = ("mmkrl", "cluster", "jobs", "tuning", "examples", "benchmarks")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import re
 import pytest
 
 import mmkrl.losses
-from mmkrl.features.backbones import BACKBONES
+from mmkrl.encoders.backbones import BACKBONES
 from mmkrl.mining.registry import MINERS
-from mmkrl.models.bcdnn import VARIANTS
-from mmkrl.models.triple_registry import MODELS
+from mmkrl.models.bcdnn.model import VARIANTS
+from mmkrl.models.triples.registry import MODELS
 
 
 def public_functions(package):

@@ -3,54 +3,31 @@
 import subprocess
 import sys
 
-GROUND = {"mmkrl", "mmkrl.errors", "mmkrl.storage", "mmkrl.config", "mmkrl.torch_setup"}
-DATA = GROUND | {"mmkrl.data"}
-# Two rooms are entered from above and from below, so they are cut in two here:
-# - the loop and what it speaks of know no model; models use its words (`learner`, `noise`, and how
-#   a batch is gathered or cut), and the rest of `train`, which puts both together, knows both.
-# - `evaluate` scores embeddings that already exist and knows no model, so that models may measure
-#   themselves on validation data with the definitions of the reports.
-WORDS_OF_TRAINING = {
-    "mmkrl.train.learner",
-    "mmkrl.train.noise",
-    "mmkrl.train.gathered",
-    "mmkrl.train.gradient_cache",
-}
-LOOP = WORDS_OF_TRAINING | {
-    "mmkrl.train.loop",
-    "mmkrl.train.context",
-    "mmkrl.train.checkpoint",
-    "mmkrl.train.optimizers",
-}
-# A model may hold the backbone that gives its features, and a query may be a picture.
-BELOW_MODELS = {"mmkrl.kernels", "mmkrl.losses", "mmkrl.evaluate", "mmkrl.features"}
-MODELS = DATA | WORDS_OF_TRAINING | BELOW_MODELS | {"mmkrl.models"}
-TRAIN = MODELS | LOOP | {"mmkrl.train"}
-INDEX = TRAIN | {"mmkrl.index"}
-ABOVE = INDEX | {"mmkrl.mining", "mmkrl.tracking"}
+GROUND = {"mmkrl", "mmkrl.arrays", "mmkrl.errors", "mmkrl.io", "mmkrl.config"}
+DATA = GROUND | {"mmkrl.kernels", "mmkrl.data"}
+# `evaluate` scores embeddings that already exist and knows no model, so that models may measure
+# themselves on validation data with the definitions of the reports. The loop knows no model either.
+BELOW_MODELS = {"mmkrl.losses", "mmkrl.encoders", "mmkrl.evaluate", "mmkrl.train"}
+MODELS = DATA | BELOW_MODELS | {"mmkrl.models"}
+SPACES = MODELS | {"mmkrl.spaces"}
+ABOVE = SPACES | {"mmkrl.mining", "mmkrl.tracking"}
 
 MAY_IMPORT = {
     "mmkrl": set(),
+    "mmkrl.arrays": set(),
     "mmkrl.errors": set(),
-    "mmkrl.torch_setup": set(),
-    "mmkrl.patience": {"mmkrl.errors"},
-    "mmkrl.s3": {"mmkrl.errors", "mmkrl.patience"},
-    "mmkrl.storage": {"mmkrl.errors", "mmkrl.s3"},
-    "mmkrl.config": {"mmkrl.errors", "mmkrl.storage"},
-    "mmkrl.data": DATA | {"mmkrl.kernels"},
+    "mmkrl.io": {"mmkrl.errors", "mmkrl.io"},
+    "mmkrl.config": {"mmkrl.errors", "mmkrl.io"},
+    "mmkrl.kernels": {"mmkrl.arrays", "mmkrl.kernels"},
+    "mmkrl.data": DATA,
     "mmkrl.mining": DATA | {"mmkrl.mining"},
-    "mmkrl.features": DATA | {"mmkrl.features"},
-    "mmkrl.kernels": {"mmkrl.kernels"},
+    "mmkrl.encoders": DATA | {"mmkrl.encoders"},
     "mmkrl.losses": {"mmkrl.kernels", "mmkrl.losses"},
-    "mmkrl.evaluate": DATA | {"mmkrl.kernels", "mmkrl.evaluate"},
+    "mmkrl.evaluate": DATA | {"mmkrl.evaluate"},
+    "mmkrl.train": DATA | {"mmkrl.train"},
     "mmkrl.models": MODELS,
-    **dict.fromkeys(LOOP, DATA | LOOP | {"mmkrl.kernels"}),
-    **dict.fromkeys(WORDS_OF_TRAINING, GROUND | WORDS_OF_TRAINING),
-    "mmkrl.train": TRAIN,
-    "mmkrl.index": INDEX,
-    "mmkrl.tracking": DATA | WORDS_OF_TRAINING | {"mmkrl.tracking"},
-    "mmkrl.registry": ABOVE,
-    "mmkrl.card": ABOVE,
+    "mmkrl.spaces": SPACES,
+    "mmkrl.tracking": DATA | {"mmkrl.train", "mmkrl.tracking"},
     "mmkrl.serving": ABOVE | {"mmkrl.serving"},
     "mmkrl.viz": ABOVE | {"mmkrl.viz"},
 }
@@ -59,13 +36,20 @@ PACKAGES = {
     "cluster": {"mmkrl", "cluster"},
     "jobs": {"mmkrl", "cluster", "jobs"},
     "tuning": {"mmkrl", "cluster", "jobs", "tuning"},
+    "examples": {"mmkrl", "examples"},
     "benchmarks": {"mmkrl", "cluster", "jobs", "tuning", "benchmarks"},
 }
 LIBRARIES = {  # where each may be imported at all
     "ray": ("cluster", "tuning", "benchmarks"),
-    "boto3": ("mmkrl.s3", "benchmarks"),
-    "botocore": ("mmkrl.s3", "benchmarks"),
-    "mlflow": ("mmkrl.tracking", "mmkrl.registry", "mmkrl.serving", "mmkrl.card", "tuning"),
+    "boto3": ("mmkrl.io.s3", "benchmarks"),
+    "botocore": ("mmkrl.io.s3", "benchmarks"),
+    "mlflow": (
+        "mmkrl.tracking",
+        "mmkrl.serving.registry",
+        "mmkrl.serving",
+        "mmkrl.serving.card",
+        "tuning",
+    ),
 }
 # MLflow itself loads these two when it serves a model; nothing else imports them at its start.
 LOADED_BY_MLFLOW = {"mmkrl.serving.pyfunc", "mmkrl.serving.entry"}

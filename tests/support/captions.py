@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from mmkrl.data.captions import Captions
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import TEXTS
 from mmkrl.data.schemas import features as features_schema
-from mmkrl.storage import locate
+from mmkrl.data.views.captions import Captions
+from mmkrl.io.storage import locate
 
 THINGS = ("dog", "cat", "ball", "tree", "house", "boat", "child", "river", "horse", "road")
 FEATURES = 24

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish, write_file, write_unit
-from mmkrl.evaluate.compare_values import Named, query_table, value_table
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.evaluation import REPORT
-from mmkrl.evaluate.report import as_text
-from mmkrl.evaluate.summary import differences, summarise
-from mmkrl.evaluate.tasks import TaskValues
-from mmkrl.storage import locate
+from mmkrl.evaluate.report.evaluation import REPORT
+from mmkrl.evaluate.report.query_values import Named, query_table, value_table
+from mmkrl.evaluate.report.report import as_text
+from mmkrl.evaluate.report.summary import differences, summarise
+from mmkrl.evaluate.tasks.values import TaskValues
+from mmkrl.io.storage import locate
 
 TASK, METRIC = "text-image", "mAP"
 CONFIG = EvaluateConfig(resamples=200)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmkrl.data.graph import EntityImages, Graph
+from mmkrl.data.views.graph import EntityImages, Graph
 
 ENTITIES, RELATIONS, FEATURES = 14, 3, 9
 

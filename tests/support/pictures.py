@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from mmkrl.data.captions import CaptionSplit
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.schemas import IMAGES, TEXTS
-from mmkrl.features.config import ExtractConfig
-from mmkrl.features.extractor import Extractor, feature_tables
-from mmkrl.train.caption_data import CorpusCaptions
+from mmkrl.data.views.captions import CaptionSplit
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.encoders.extractor import Extractor, feature_tables
+from mmkrl.models.captions.data import CorpusCaptions
 from tests.support.captions import published
 
 COLOURS = ("red", "green", "blue", "yellow", "white")

@@ -5,10 +5,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from mmkrl.errors import UsageError
-from mmkrl.models.bcdnn import BCDNNConfig
-from mmkrl.models.triple_config import TripleConfig
-from mmkrl.models.vse_config import CaptionConfig
-from mmkrl.train.config import TrainConfig
+from mmkrl.models.bcdnn.model import BCDNNConfig
+from mmkrl.models.captions.config import CaptionConfig
+from mmkrl.models.config import TrainConfig
+from mmkrl.models.triples.config import TripleConfig
 from tuning.spaces import grid, model_key, search_space, sweep_space, with_settings
 
 _TRIPLES = {

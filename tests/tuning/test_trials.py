@@ -3,8 +3,8 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from mmkrl.storage import locate
-from mmkrl.train.search_config import SweepConfig
+from cluster.sweep_config import SweepConfig
+from mmkrl.io.storage import locate
 from tuning.trials import Trials
 
 SPACE = {

@@ -16,7 +16,7 @@ from mmkrl.data.graphs.parquet import parquet_files, read_parquet
 from mmkrl.data.graphs.rows import Account
 from mmkrl.data.graphs.stated import Stated
 from mmkrl.data.graphs.tsv import ikrl_files, read_ikrl, read_tsv, tsv_files
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 __all__ = ["LAYOUTS", "GraphConfig", "GraphReader", "graph_listing", "read_graph"]
 

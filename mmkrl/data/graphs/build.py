@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from mmkrl.data.dataset import Dataset, write_unit
-from mmkrl.data.graph import SPLITS, Graph
 from mmkrl.data.graphs import GraphConfig, read_graph
 from mmkrl.data.graphs.config import LISTED
 from mmkrl.data.graphs.images import Links, images_by_list, images_by_text, images_of_parts
@@ -19,8 +18,9 @@ from mmkrl.data.graphs.settle import Overlap, Settled, settle
 from mmkrl.data.graphs.statistics import statistics
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.schemas import DEAD_LETTERS, ENTITIES, ENTITY_TEXTS, TRIPLES, VOCABULARY
+from mmkrl.data.views.graph import SPLITS, Graph
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 _NO_IMAGES = Links(ENTITIES.arrow.empty_table(), 0)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmkrl.data.graphs.config import GraphSplit
-from mmkrl.data.splits import SplitConfig, Triple, split_pairs
+from mmkrl.data.splits.zero_shot import SplitConfig, Triple, split_pairs
 
 Named = tuple[str, str, str]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mmkrl.data.graphs.config import GraphConfig
-from mmkrl.data.splits import TEST, TRAIN, VALIDATION
+from mmkrl.data.splits.names import TEST, TRAIN, VALIDATION
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 SPLIT_NAMES = {TRAIN: ("train",), VALIDATION: ("valid", "validation", "dev"), TEST: ("test",)}
 """What public data sets call the splits."""

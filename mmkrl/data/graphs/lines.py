@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmkrl.data.graphs.rows import Account, Mask, Rows, mask, shown
+from mmkrl.arrays import BoolArray
+from mmkrl.data.graphs.rows import Account, Rows, mask, shown
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 TAB, SPACES = r"\t", r"[ \t]+"  # what separates fields
 _MARK = b"\xef\xbb\xbf"
@@ -106,7 +107,7 @@ def numbered(lines: Rows, account: Account) -> Rows:
     return fields(lines.holding(pa.table({_LINE: cut})), ("name", "id"), account)
 
 
-def utf8(values: pa.Array) -> Mask:
+def utf8(values: pa.Array) -> BoolArray:
     """Which byte strings are UTF-8, found by halving where not all are."""
     try:
         values.cast(pa.large_string())

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.graph import SPLITS, Graph
 from mmkrl.data.graphs.config import GraphSplit
 from mmkrl.data.graphs.division import divide
-from mmkrl.data.knowledge import SLOTS
+from mmkrl.data.views.graph import SPLITS, Graph
+from mmkrl.data.views.knowledge import SLOTS
 
 
 def mined_graph(mined: Dataset, config: GraphSplit) -> Graph:

@@ -20,8 +20,8 @@ from mmkrl.data.graphs.lines import (
 )
 from mmkrl.data.graphs.rows import Account, Rows
 from mmkrl.data.graphs.stated import Stated, listing
-from mmkrl.data.splits import TEST, TRAIN, VALIDATION
-from mmkrl.storage import Location
+from mmkrl.data.splits.names import TEST, TRAIN, VALIDATION
+from mmkrl.io.storage import Location
 
 _ENTITIES, _RELATIONS = "entity2id.txt", "relation2id.txt"
 _SPLITS = {TRAIN: "train2id.txt", VALIDATION: "valid2id.txt", TEST: "test2id.txt"}

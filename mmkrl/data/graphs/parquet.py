@@ -22,7 +22,7 @@ from mmkrl.data.graphs.lines import utf8
 from mmkrl.data.graphs.rows import Account, Rows, mask, shown
 from mmkrl.data.graphs.stated import PARTS, Stated, listing
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 _ENDING = ".parquet"
 _USUAL = {"id": "id", "entity": "entity", "name": "name", "gloss": "gloss", "description": "text"}

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from mmkrl.arrays import BoolArray, IntArray
 from mmkrl.data.dead_letters import dead_letter
-from mmkrl.data.graph import IntArray
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 STAGE = "graph"
-Mask = npt.NDArray[np.bool_]
 _SHOWN = 100  # characters of a value that a message quotes
 
 
@@ -43,7 +41,7 @@ class Rows:
         """Where a row stands."""
         return f"{self.file} {self.unit} {self.number[position]}"
 
-    def where(self, mask: Mask) -> Rows:
+    def where(self, mask: BoolArray) -> Rows:
         """Some of these rows."""
         return Rows(self.file, self.number[mask], self.values.filter(pa.array(mask)), self.unit)
 
@@ -64,7 +62,7 @@ class Account:
     rows_in: int = 0
     dead: list[dict[str, str]] = field(default_factory=list)
 
-    def keep(self, rows: Rows, fine: Mask, reason: str, detail: Callable[[int], str]) -> Rows:
+    def keep(self, rows: Rows, fine: BoolArray, reason: str, detail: Callable[[int], str]) -> Rows:
         """The rows that are fine; the others are set aside.
 
         Args:
@@ -91,6 +89,6 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def mask(values: pa.Array | pa.ChunkedArray) -> Mask:
+def mask(values: pa.Array | pa.ChunkedArray) -> BoolArray:
     """Truth values of Arrow as those of numpy; null is false."""
     return np.asarray(values.fill_null(False).to_numpy(zero_copy_only=False), dtype=np.bool_)

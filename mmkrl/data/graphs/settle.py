@@ -15,9 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmkrl.data.graph import SPLITS, Graph, IntArray
+from mmkrl.arrays import IntArray
 from mmkrl.data.graphs.rows import Account, Rows, mask, shown
 from mmkrl.data.graphs.stated import PARTS, Stated
+from mmkrl.data.views.graph import SPLITS, Graph
 from mmkrl.errors import UserError
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmkrl.data.graph import SPLITS, Graph, IntArray
-from mmkrl.data.splits import TEST, TRAIN
+from mmkrl.arrays import IntArray
+from mmkrl.data.splits.names import TEST, TRAIN
+from mmkrl.data.views.graph import SPLITS, Graph
 
 CATEGORIES = ("1-1", "1-N", "N-1", "N-N")
 _MANY = 1.5  # an average from here on counts as N (Bordes et al. 2013, section 4.3)

@@ -22,7 +22,7 @@ from mmkrl.data.graphs.files import SPLIT_NAMES, folder_of, one_of, present
 from mmkrl.data.graphs.lines import decoded, fields, numbered, raw_lines
 from mmkrl.data.graphs.rows import Account, Rows
 from mmkrl.data.graphs.stated import PARTS, Stated, listing
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 _TEXTS = {"entity2text.txt": "name", "entity2textlong.txt": "description"}
 _ENTITIES, _RELATIONS, _PICTURES = _LISTS = ("entity2id.txt", "relation2id.txt", "image_list.txt")

@@ -25,7 +25,7 @@ from mmkrl.data.readers import (
 from mmkrl.data.readers.inputs import InputFile, pieces
 from mmkrl.data.readers.records import Cut, ReadUnit, Record, SourceConfig, Unreadable
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 __all__ = [
     "FORMATS",

@@ -13,7 +13,7 @@ from mmkrl.data.readers.inputs import text_lines
 from mmkrl.data.readers.listed import annotation_file, plan_annotated, split_files
 from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 
 def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:

@@ -15,7 +15,7 @@ from mmkrl.data.readers.inputs import InputFile, input_files, text_lines
 from mmkrl.data.readers.listed import plan_listed
 from mmkrl.data.readers.records import TEXT_ROLES, Cut, ListedFile, ReadUnit, SourceConfig
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 _JSON_LINES, _CSV = "captions.jsonl", "captions.csv"
 _ROLES = {

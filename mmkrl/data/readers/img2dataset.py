@@ -15,7 +15,7 @@ from mmkrl.data.readers.inputs import InputFile, concurrently, input_files
 from mmkrl.data.readers.records import Cut, ReadUnit, Record, Row, SourceConfig, Unreadable
 from mmkrl.data.readers.webdataset import sample_record, samples
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 _TAR, _PARQUET = ".tar", parquet.ENDING
 _PICTURES = ("jpg", "png", "webp")

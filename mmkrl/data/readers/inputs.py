@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from mmkrl.errors import UserError
-from mmkrl.storage import Entry, Location
+from mmkrl.io.storage import Entry, Location
 
 _STREAM_BYTES = 8 << 20  # one request to S3
 _PIECE_BYTES = 1 << 20

@@ -15,9 +15,9 @@ from typing import Any
 import lmdb
 from google.protobuf.message import DecodeError
 
-from mmkrl.data.lmdb_process import DamagedLmdb, Found, Query, records
 from mmkrl.data.readers.datum import datum_class, picture
 from mmkrl.data.readers.inputs import InputFile, input_files, pieces
+from mmkrl.data.readers.lmdb_process import DamagedLmdb, Found, Query, records
 from mmkrl.data.readers.records import (
     Cut,
     ReadUnit,
@@ -28,7 +28,7 @@ from mmkrl.data.readers.records import (
     too_large,
 )
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 _DATA = "data.mdb"
 _TARGET = "float_data"

@@ -22,7 +22,7 @@ from mmkrl.data.readers.records import (
     too_large,
 )
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 ENDING = ".parquet"
 _BATCH_ROWS = 16

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from mmkrl.config import Section
 from mmkrl.data.dead_letters import storable
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 Format = Literal[
     "parquet", "folder", "webdataset", "img2dataset", "lmdb", "coco", "karpathy", "flickr"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from mmkrl.data.readers.inputs import open_stream
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 _FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)

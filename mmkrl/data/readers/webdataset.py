@@ -25,7 +25,7 @@ from mmkrl.data.readers.records import (
 )
 from mmkrl.data.readers.tar import ENDINGS, DamagedTar, Member, members
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 _CAPTIONS = ("txt", "caption")

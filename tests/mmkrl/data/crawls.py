@@ -15,7 +15,7 @@ from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
 from mmkrl.data.ingest import IngestConfig, ingest_unit
 from mmkrl.data.readers import Record, SourceConfig, Unreadable, plan, read
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 
 
 def png(width: int = 4, height: int = 3, colour: str = "red") -> bytes:

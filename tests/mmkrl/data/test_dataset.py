@@ -140,7 +140,7 @@ def test_a_table_that_does_not_fit_is_not_written(tmp_path_location, name, table
 
 @pytest.fixture
 def tmp_path_location(tmp_path):
-    from mmkrl.storage import locate
+    from mmkrl.io.storage import locate
 
     return locate(tmp_path)
 

@@ -15,7 +15,7 @@ from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
 from mmkrl.data.ingest import IngestConfig, ingest_unit
 from mmkrl.data.readers import SourceConfig, plan
 from mmkrl.errors import UnavailableError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 from tests.support.faults import KINDS
 
 pytestmark = pytest.mark.s3

@@ -23,7 +23,7 @@ from mmkrl.data.digest import content_id
 from mmkrl.data.ingest import IngestConfig
 from mmkrl.data.readers import FORMATS, SourceConfig
 from mmkrl.data.readers.datum import datum_class
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import (
     img2dataset_row,
     ingest,
@@ -176,7 +176,7 @@ import sys
 from pathlib import Path
 from mmkrl.data.ingest import IngestConfig, ingest_unit
 from mmkrl.data.readers import SourceConfig, plan
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 
 def memory_mb(field):
     lines = Path("/proc/self/status").read_text().splitlines()

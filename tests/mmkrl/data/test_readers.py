@@ -15,7 +15,7 @@ from mmkrl.data.ingest import IngestConfig
 from mmkrl.data.readers import FORMATS, Record, SourceConfig, Unreadable, listing
 from mmkrl.data.readers.records import Cut, Format, record
 from mmkrl.errors import UsageError
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import rows, told, write_parquet
 
 

@@ -16,7 +16,7 @@ from mmkrl.data.digest import combine, table_digest
 from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TEXTS
 from mmkrl.data.writing import UnitWriter
 from mmkrl.errors import UserError
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 ORIGIN = Origin("test", "key", {}, {}, "")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmkrl.data.knowledge import Images, Knowledge, Relationships
-from mmkrl.data.splits import TEST, TRAIN, UNSEEN_SOURCE, VALIDATION
+from mmkrl.data.splits.names import TEST, TRAIN, UNSEEN_SOURCE, VALIDATION
+from mmkrl.data.views.knowledge import Images, Knowledge, Relationships
 
 WORDS, FEATURES = 5, 9
 _BY_SPLIT = {

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
-from mmkrl.mining.grouping import DedupeConfig, group
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
+from mmkrl.mining.dedupe.workflow import DedupeConfig, group
 from tests.mmkrl.mining.hash_rows import run_here, write_hashes
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mmkrl.data.dataset import finished_units, write_unit
 from mmkrl.data.schemas import HASHES
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 
 
 def run_here(location, pieces, work, *, label):

@@ -27,8 +27,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmkrl.errors import UserError
-from mmkrl.mining import parsing
-from mmkrl.mining.parsing import read
+from mmkrl.mining.captions.parser import pipeline, read
 
 _LEAST = 0.85
 
@@ -49,7 +48,7 @@ def test_the_rules_still_find_the_judged_statements(judged):
     if "MMKRL_DATA" not in os.environ or not folder.is_dir():
         pytest.skip("no flickr8k: set MMKRL_DATA")
     try:
-        parsing.pipeline()
+        pipeline()
     except UserError as error:
         pytest.skip(str(error))
     table = pq.read_table(folder, columns=["image", "captions"])

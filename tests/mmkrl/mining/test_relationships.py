@@ -11,7 +11,7 @@ import pytest
 
 from mmkrl.data.digest import table_digest
 from mmkrl.data.schemas import CANDIDATES
-from mmkrl.data.splits import SplitConfig
+from mmkrl.data.splits.zero_shot import SplitConfig
 from mmkrl.errors import UserError
 from mmkrl.mining.relationships import MineConfig, Mined, assemble, nearest_distances
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmkrl.data.graph import EntityImages, Graph
-from mmkrl.models.triple_config import TripleConfig
-from mmkrl.models.triple_model import TripleModel
-from mmkrl.models.triple_registry import make_model
+from mmkrl.data.views.graph import EntityImages, Graph
+from mmkrl.models.triples.base import TripleModel
+from mmkrl.models.triples.config import TripleConfig
+from mmkrl.models.triples.registry import make_model
 from tests.support.graphs import ENTITIES, FEATURES, row_graph, some_images
 
 

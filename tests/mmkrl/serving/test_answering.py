@@ -11,15 +11,15 @@ import torch
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from mmkrl.data.words import WordVectors
-from mmkrl.features.config import ExtractConfig
-from mmkrl.index.space import KnowledgeSpace
-from mmkrl.index.triple_space import TripleSpace
-from mmkrl.models.bcdnn import BCDNN, BCDNNConfig
-from mmkrl.models.triple_config import TripleConfig
-from mmkrl.models.triple_registry import make_model
+from mmkrl.data.views.words import WordVectors
+from mmkrl.encoders.config import ExtractConfig
+from mmkrl.models.bcdnn.model import BCDNN, BCDNNConfig
+from mmkrl.models.triples.config import TripleConfig
+from mmkrl.models.triples.registry import make_model
 from mmkrl.serving.answering import COLUMNS, load
 from mmkrl.serving.pyfunc import AnsweringModel
+from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.spaces.triple_space import TripleSpace
 from tests.support.graphs import row_graph
 
 RELATIONSHIPS = [("man", "rides", "horse"), ("cat", "eats", "fish"), ("man", "eats", "fish")]

@@ -12,7 +12,7 @@ import pytest
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import ENTITIES
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from mmkrl.tracking import flatten, run
 from mmkrl.train.learner import Measurement
 from tests.support.tracking import local_store

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mmkrl.errors import UserError
-from mmkrl.train.context import LocalContext, distributed, mean_over_processes
+from mmkrl.train.context import LocalContext
+from mmkrl.train.distributed import distributed, mean_over_processes
 from mmkrl.train.learner import Batch, Measurement
 from mmkrl.train.loop import shard
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import EVIDENCE, IMAGES
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from mmkrl.viz.audit import audit
 
 

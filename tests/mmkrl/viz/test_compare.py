@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmkrl.evaluate.compare import Difference, Number, Side, compare
-from mmkrl.evaluate.evaluation import Evaluation
-from mmkrl.evaluate.intervals import Interval
+from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.report.compare import Difference, Number, Side, compare
+from mmkrl.evaluate.report.evaluation import Evaluation
 from mmkrl.viz.compare import Setting, Source, Told, judged, page, shown, signed, surprise, text
 from mmkrl.viz.gallery import Picture, Shelf
 from tests.support.browser import browse

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
-from mmkrl.data.knowledge import Images, Knowledge, Relationships
 from mmkrl.data.schemas import IMAGES
-from mmkrl.evaluate.zero_shot import Space
-from mmkrl.storage import locate
+from mmkrl.data.views.knowledge import Images, Knowledge, Relationships
+from mmkrl.evaluate.tasks.zero_shot import Space
+from mmkrl.io.storage import locate
 from mmkrl.viz.showcase import showcase
 
 TEXTS = [("cat", "wears", "hat"), ("dog", "wears", "hat"), ("cat", "wears", "<i>bow</i>")]

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish, write_unit
-from mmkrl.data.graph import SPLITS, Graph
 from mmkrl.data.graphs.build import Built, build_graph
 from mmkrl.data.graphs.config import GraphConfig
 from mmkrl.data.schemas import ENTITIES
+from mmkrl.data.views.graph import SPLITS, Graph
 from mmkrl.errors import UserError
-from mmkrl.storage import Location, locate
+from mmkrl.io.storage import Location, locate
 from tests.mmkrl.data.crawls import write_parquet
 
 Triple = tuple[str, str, str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mmkrl.data.graph import load_graph
 from mmkrl.data.graphs.config import GraphConfig
-from mmkrl.storage import locate
+from mmkrl.data.views.graph import load_graph
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import write_parquet
 from tests.mmkrl.data.graphs.made import (
     SMALL,

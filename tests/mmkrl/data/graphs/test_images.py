@@ -10,7 +10,7 @@ from mmkrl.data.graphs.images import images_by_list, images_by_text, images_of_p
 from mmkrl.data.graphs.mined import mined_graph
 from mmkrl.data.schemas import IMAGES, RELATIONSHIPS, TEXTS
 from mmkrl.errors import UserError
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.graphs.made import (
     SMALL,
     build,

@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 
 from mmkrl.config import check
-from mmkrl.data.graph import load_graph
 from mmkrl.data.graphs import LAYOUTS, graph_listing
 from mmkrl.data.graphs.config import GraphConfig
+from mmkrl.data.views.graph import load_graph
 from mmkrl.errors import UsageError
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import write_parquet
 from tests.mmkrl.data.graphs.made import (
     SMALL,

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from mmkrl.data.graph import load_graph
 from mmkrl.data.graphs.config import GraphConfig
-from mmkrl.storage import locate
+from mmkrl.data.views.graph import load_graph
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.graphs.made import build, triples_of, write_ikrl
 
 

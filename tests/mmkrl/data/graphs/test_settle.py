@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmkrl.data.graph import SPLITS, load_graph
-from mmkrl.storage import locate
+from mmkrl.data.views.graph import SPLITS, load_graph
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.graphs.made import WRITERS, build, triples_of
 
 

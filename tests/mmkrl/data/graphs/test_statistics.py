@@ -7,8 +7,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from mmkrl.data.graph import SPLITS, Graph
 from mmkrl.data.graphs.statistics import inverse_share, relation_categories, statistics
+from mmkrl.data.views.graph import SPLITS, Graph
 
 
 def random_graph(seed: int) -> Graph:

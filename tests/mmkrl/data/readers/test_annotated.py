@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mmkrl.data.readers import Record, SourceConfig, listing, plan
-from mmkrl.storage import Location
+from mmkrl.io.storage import Location
 from tests.mmkrl.data.crawls import rows, told
 
 COCO = {

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mmkrl.data.readers import Record, SourceConfig, plan, read
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import rows, told
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmkrl.data.readers import Record, SourceConfig, listing, plan
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import (
     img2dataset_row,
     png,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmkrl.data.readers import Record, SourceConfig, listing, plan
 from mmkrl.data.readers.datum import datum_class
-from mmkrl.storage import locate
+from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import png, rows, told
 
 

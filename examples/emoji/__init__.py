@@ -1,0 +1,1 @@
+"""The demo's corpus and graph, built from openly licensed emoji."""

@@ -1,0 +1,1 @@
+"""Which rows a training step sees: epochs, relationships, corrupted triples."""

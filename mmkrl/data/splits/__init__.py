@@ -1,0 +1,1 @@
+"""Zero-shot splits of relationships."""

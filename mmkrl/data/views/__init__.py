@@ -1,0 +1,1 @@
+"""What models learn from, loaded from published datasets."""

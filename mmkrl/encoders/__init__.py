@@ -1,0 +1,1 @@
+"""Image encoders, decoding, and extraction as a function of bytes."""

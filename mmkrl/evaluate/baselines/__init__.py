@@ -1,0 +1,1 @@
+"""Methods that learn little or nothing, to be compared with."""

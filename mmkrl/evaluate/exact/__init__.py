@@ -1,0 +1,1 @@
+"""Exact scores, counts and nearest neighbours over all candidates."""

@@ -1,0 +1,1 @@
+"""Ranks, ties, recognition, relevance and bootstrap intervals over arrays."""

@@ -1,0 +1,1 @@
+"""What is measured: retrieval, recognition, link prediction, classification, clustering."""

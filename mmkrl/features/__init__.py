@@ -1,1 +1,0 @@
-"""From the bytes of pictures to feature vectors: backbones and a pure extraction function."""

@@ -1,1 +1,0 @@
-"""The learned space as something one can ask."""

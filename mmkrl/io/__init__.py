@@ -1,0 +1,1 @@
+"""Storage, retried requests and cached files: where bytes come from and go to."""

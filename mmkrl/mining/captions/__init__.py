@@ -1,0 +1,1 @@
+"""Relationships from captions: parsed, counted, checked against the images, split."""

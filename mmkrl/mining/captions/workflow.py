@@ -1,0 +1,160 @@
+"""All steps from statements to split relationships with images, with whatever runs units of work.
+
+1. :func:`~mmkrl.mining.captions.statement_counts.count_slice`: thresholds on what the texts state,
+   in slices.
+2. :func:`~mmkrl.mining.captions.visual_filter.fit_maps`: one task fits what judges images.
+3. :func:`~mmkrl.mining.captions.visual_filter.judge_slice`: images that do not show what is stated
+   are set aside.
+4. :func:`~mmkrl.mining.captions.split.divide`: splits, on the driver, the pairs that are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mmkrl.data.dataset import Dataset, read_table, write_unit
+from mmkrl.data.manifest import UnitRecord
+from mmkrl.data.splits.zero_shot import LeakCheck
+from mmkrl.errors import UserError
+from mmkrl.io.storage import Location
+from mmkrl.mining.captions.config import CaptionMining
+from mmkrl.mining.captions.noise_injection import found_share
+from mmkrl.mining.captions.split import divide
+from mmkrl.mining.captions.statement_counts import TRIPLE, count_slice, slices_of
+from mmkrl.mining.captions.synonyms import Names, noun_synonyms
+from mmkrl.mining.captions.visual_filter import (
+    DISAGREES,
+    JUDGED,
+    Counted,
+    Features,
+    Judges,
+    Space,
+    fit_maps,
+    judge_slice,
+)
+from mmkrl.mining.dedupe.workflow import RunUnits
+from mmkrl.mining.relationships import MineConfig
+
+_PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri", "score", "reason", "exchanged"]
+
+
+@dataclass(frozen=True)
+class CaptionInputs:
+    """What relationships are mined from.
+
+    Attributes:
+        parsed: Statements.
+        deduped: Duplicates and hashes of images.
+        extracted: Features of images.
+        cache: Folder on the local disk for mapped features.
+        space: What a former round has learned, if there was one.
+    """
+
+    parsed: Dataset
+    deduped: Dataset
+    extracted: Dataset
+    cache: Path
+    space: Space | None = None
+
+
+@dataclass(frozen=True)
+class MinedCaptions:
+    """What was mined.
+
+    Attributes:
+        units: All units of the dataset.
+        leaks: Every leak check with its number of violations.
+        statistics: Counts to report.
+    """
+
+    units: list[UnitRecord]
+    leaks: list[LeakCheck]
+    statistics: dict[str, float]
+
+
+def mine_captions(
+    location: Location, inputs: CaptionInputs, config: MineConfig, run_units: RunUnits
+) -> MinedCaptions:
+    """Write tables relationships, instances, evidence, dropped and dead_letters.
+
+    Args:
+        location: The dataset.
+        inputs: What to mine.
+        config: Thresholds and split.
+        run_units: What runs the work.
+
+    Raises:
+        UserError: nothing passes the thresholds, or the split is empty or leaks.
+    """
+    counts_at, maps_at = location / "_counted", location / "_maps"
+    names = names_of(config.captions)
+    pieces = range(slices_of(inputs.parsed, config.captions.slice_rows))
+
+    def counting(number: int, _: int) -> UnitRecord:
+        return count_slice(counts_at, number, inputs.parsed, inputs.deduped, config, names=names)
+
+    counted = Counted(counts_at, run_units(counts_at, pieces, counting, label="count"))
+
+    def fitting(number: int, _: int) -> UnitRecord:
+        fit_maps(maps_at, counted, _features(inputs), config)
+        return write_unit(maps_at, number, {}, rows_in=0, rows_out=0)
+
+    run_units(maps_at, [0], fitting, label="fit")
+
+    def judging(number: int, _: int) -> UnitRecord:
+        judges = Judges(maps_at, _features(inputs), inputs.space)
+        return judge_slice(location, number, judges, counted, config)
+
+    judged = run_units(location, pieces, judging, label="judge")
+    rows = _evidence(location, judged, _kept(config.captions))
+    pairs = rows[rows["reason"] == ""]
+    if pairs.empty:
+        raise UserError(
+            "no relationship passes the thresholds: lower mine.min_images, "
+            "mine.captions.least_visual or mine.captions.least_score"
+        )
+    doubtful = rows[(rows["reason"] == DISAGREES) & config.captions.keep_disagreeing]
+    last, leaks, found = divide(
+        location, len(judged), pairs, inputs.deduped, config, doubtful=doubtful
+    )
+    totals = {
+        name: sum(unit.stats[name] for unit in counted.units) for name in counted.units[0].stats
+    }
+    return MinedCaptions([*judged, last], leaks, totals | found | _exchanged(rows))
+
+
+def names_of(config: CaptionMining) -> Names:
+    """What entities and predicates are called."""
+    return Names(config.same, noun_synonyms(config.wordnet) if config.wordnet else {})
+
+
+def _features(inputs: CaptionInputs) -> Features:
+    return Features.of(inputs.extracted, inputs.cache, None)
+
+
+def _kept(config: CaptionMining) -> tuple[str, ...]:
+    """The reasons of the evidence that is needed after judging; without one, it shows."""
+    if config.wrong_images:
+        return JUDGED
+    return ("", DISAGREES) if config.keep_disagreeing else ("",)
+
+
+def _evidence(
+    location: Location, judged: list[UnitRecord], reasons: tuple[str, ...]
+) -> pd.DataFrame:
+    """Images that were judged, as far as they have one of the reasons, sorted."""
+    files = [file for unit in judged for file in unit.files if file.table == "evidence"]
+    frames = [read_table(location, file, _PAIR).to_pandas() for file in files]
+    frames = [frame[frame["reason"].isin(reasons)] for frame in frames]
+    rows = pd.concat(frames) if frames else pd.DataFrame(columns=_PAIR)
+    return rows.sort_values(["relationship_id", "image_id"], ignore_index=True)
+
+
+def _exchanged(rows: pd.DataFrame) -> dict[str, float]:
+    """How well the images that were exchanged are found, if any were."""
+    if not rows["exchanged"].any():
+        return {}
+    return {"wrong_images_auc": found_share(rows["score"], rows["exchanged"])}

@@ -1,0 +1,1 @@
+"""Images that show the same picture: perceptual hashes, links, groups, representatives."""

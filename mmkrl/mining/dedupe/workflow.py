@@ -1,0 +1,135 @@
+"""All steps from a corpus to its duplicates, with whatever runs units of work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from pydantic import Field
+
+from mmkrl.config import Section
+from mmkrl.data.dataset import Dataset
+from mmkrl.data.manifest import FileEntry, UnitRecord
+from mmkrl.io.storage import Location
+from mmkrl.mining.dedupe.hash_table import HashTable
+from mmkrl.mining.dedupe.links import (
+    Distinct,
+    Search,
+    collapse,
+    find_links,
+    form_groups,
+    plan_search,
+)
+from mmkrl.mining.dedupe.phash import hash_part
+from mmkrl.mining.dedupe.representatives import name_duplicates
+
+_HASHED = -1  # in the place of a piece whose unit is there already
+Piece = TypeVar("Piece")
+
+
+class DedupeConfig(Section):
+    """What counts as the same picture."""
+
+    distance: int = Field(default=24, ge=0, le=64)
+    """Images whose perceptual hashes differ in at most this many of 256 bits are near duplicates;
+    0 takes identical hashes only. docs/platform.md says what each distance finds."""
+    slice_rows: int = Field(default=4_000_000, ge=1)
+    """Hashes that a grouping task holds, some 100 bytes each; more means fewer tasks, each of
+    which reads the whole table of hashes."""
+
+
+class RunUnits(Protocol):
+    """Runs those units of a list of work that are not yet published; see ``cluster.units``."""
+
+    def __call__(
+        self,
+        location: Location,
+        pieces: Sequence[Piece],
+        work: Callable[[int, Piece], UnitRecord],
+        *,
+        label: str,
+    ) -> list[UnitRecord]:
+        """The records of all units, in order."""
+        ...
+
+
+def dedupe(
+    location: Location, corpus: Dataset, config: DedupeConfig, run_units: RunUnits
+) -> tuple[list[UnitRecord], dict[str, float]]:
+    """Hash a corpus, and find which of its images show the same picture.
+
+    Args:
+        location: The dataset to write: tables ``hashes``, ``duplicates`` and ``dead_letters``.
+        corpus: The ingested corpus.
+        config: What counts as the same.
+        run_units: What runs the work.
+
+    Returns:
+        The units, and what was measured.
+    """
+    started = time.monotonic()
+
+    def hashing(number: int, images: FileEntry) -> UnitRecord:
+        return hash_part(location, number, corpus, images)
+
+    hashed = run_units(location, corpus.files("images"), hashing, label="hash")
+    hashed_s = time.monotonic() - started
+    units, figures = group(location, hashed, config, run_units)
+    images = sum(unit.rows_in for unit in hashed)
+    group_s = time.monotonic() - started - hashed_s
+    rates = {"images": float(images), "images_per_s": images / hashed_s, "group_s": group_s}
+    return units, rates | figures
+
+
+def group(
+    location: Location, hashed: Sequence[UnitRecord], config: DedupeConfig, run_units: RunUnits
+) -> tuple[list[UnitRecord], dict[str, float]]:
+    """Find the duplicates among hashes that are there.
+
+    Args:
+        location: The dataset that has them and gets table ``duplicates``.
+        hashed: The units that published them.
+        config: What counts as the same.
+        run_units: What runs the work.
+
+    Returns:
+        All units of the dataset, and what was found.
+    """
+    distinct_at, links_at, groups_at = (location / n for n in ("_distinct", "_links", "_groups"))
+    table = HashTable.of(location, hashed, config.slice_rows)
+
+    def collapsing(number: int, _: int) -> UnitRecord:
+        return collapse(distinct_at, number, table)
+
+    collapsed = run_units(distinct_at, range(table.slices), collapsing, label="collapse")
+    distinct = Distinct.of(distinct_at, collapsed)
+
+    def searching(number: int, piece: Search) -> UnitRecord:
+        return find_links(links_at, number, piece, distinct, config.distance)
+
+    pieces = plan_search(distinct.rows, config.distance, config.slice_rows)
+    linked = run_units(links_at, pieces, searching, label="search")
+    form_groups(groups_at, links_at, linked, distinct)
+
+    def naming(unit: int, piece: int) -> UnitRecord:
+        return name_duplicates(unit, piece, table, distinct, groups_at, config.distance)
+
+    todo = [*[_HASHED] * len(hashed), *range(table.slices)]
+    units = run_units(location, todo, naming, label="name")
+    return units, _figures(linked, units[len(hashed) :])
+
+
+def _figures(linked: Sequence[UnitRecord], named: Sequence[UnitRecord]) -> dict[str, float]:
+    def total(units: Sequence[UnitRecord], name: str) -> float:
+        return float(sum(unit.stats[name] for unit in units))
+
+    return {
+        "exact_duplicates": total(named, "exact"),
+        "near_duplicates": total(named, "near"),
+        "groups": total(named, "groups"),
+        "largest_group": max(unit.stats["largest"] for unit in named),
+        "wide_groups": total(named, "wide"),
+        "pairs_compared": total(linked, "compared"),
+        "unsearched": total(linked, "unsearched"),
+    }

@@ -1,0 +1,1 @@
+"""Relationships from composed emoji."""

@@ -1,0 +1,1 @@
+"""BC-DNN: relationships as texts and images in one space."""

@@ -1,0 +1,137 @@
+"""What the job ``train`` needs to know."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mmkrl.config import OPERATIONAL, Section
+from mmkrl.data.views.captions import CaptionSplit
+from mmkrl.data.views.words import GLOVE
+from mmkrl.models.bcdnn.model import BCDNNConfig
+from mmkrl.models.captions.config import CaptionConfig
+from mmkrl.models.triples.config import TripleConfig
+from mmkrl.train.loop import LoopConfig
+
+_SERVED = ("full", "text_to_image")
+_NAME = re.compile(r"\w+")  # it names folders and runs
+
+
+class TrainConfig(Section):
+    """Which models to train, on how many workers."""
+
+    model: Literal["bcdnn", "triples", "captions"] = "bcdnn"
+    """``bcdnn`` learns from mined relationships, ``triples`` from a knowledge graph, ``captions``
+    from images with captions; the section of the same name says how."""
+    variants: tuple[Literal["full", "text_to_image", "text_only", "image_only"], ...] = ("full",)
+    """BC-DNN and its ablations; each is trained on its own, the first is the one served."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Every variant, or named model, is trained once a seed."""
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The backbones whose features to learn from; unit vectors side by side if there are several;
+    none means the first of ``extract.backbones``."""
+    words: str = GLOVE
+    """Word vectors: ``glove-6b-50d`` (installed) or the path of a text file."""
+    workers: int = Field(default=1, ge=1)
+    """Training processes of one run; their gradients are averaged."""
+    threads: int = Field(default=1, ge=1)
+    """Compute threads of each process."""
+    concurrent_runs: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
+    """Variants and seeds trained at the same time; none means as many as cores (or GPUs) allow."""
+    gpu_share: float = Field(default=1.0, gt=0, le=1, json_schema_extra=OPERATIONAL)
+    """Share of a GPU that a process takes, where there are any: several small runs fit on one."""
+    batch_size: int = Field(default=256, ge=2)
+    """Rows of a global batch, shared among the workers."""
+    retries: int = Field(default=3, ge=0, json_schema_extra=OPERATIONAL)
+    """How often a run whose worker dies is taken up again from its last checkpoint."""
+    loop: LoopConfig = LoopConfig()
+    """Optimisation."""
+    bcdnn: BCDNNConfig = BCDNNConfig()
+    """The network."""
+    triples: dict[str, TripleConfig] = Field(default_factory=dict)
+    """Models of triples by a name of yours; the first is the one that others are compared with."""
+    captions: dict[str, CaptionConfig] = Field(default_factory=dict)
+    """Models of captions by a name of yours; the first is the one that others are compared with."""
+    captions_from: str | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """File of image-text pairs that come as vectors, local or ``s3://``, instead of a corpus and
+    its features: the Wikipedia features as Parquet (:mod:`mmkrl.data.views.wikipedia`)."""
+    caption_split: CaptionSplit = CaptionSplit()
+    """How captioned images are divided whose source does not say."""
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _one_backbone_is_a_list_of_one(cls, features: object) -> object:
+        return (features,) if isinstance(features, str) else features
+
+    @model_validator(mode="after")
+    def _divisible(self) -> TrainConfig:
+        if self.batch_size % self.workers:
+            raise ValueError(
+                f"train.batch_size = {self.batch_size} cannot be divided among train.workers = "
+                f"{self.workers}; make it a multiple"
+            )
+        for name, one in self.captions.items():
+            if one.batch_size % self.workers:
+                raise ValueError(
+                    f"train.captions.{name}.batch_size = {one.batch_size} cannot be divided among "
+                    f"train.workers = {self.workers}; make it a multiple"
+                )
+        if not self.variants or self.variants[0] not in _SERVED:
+            raise ValueError(
+                f"train.variants must start with {' or '.join(_SERVED)}: the first one is served, "
+                "and needs both branches"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes_of_a_run_have_gpus_of_their_own(self) -> TrainConfig:
+        if self.workers > 1 and self.gpu_share < 1:
+            raise ValueError(
+                f"train.gpu_share = {self.gpu_share} with train.workers = {self.workers}: "
+                "processes that share a GPU cannot average their gradients (NCCL); set one of "
+                "them to 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_backbone_is_fine_tuned(self) -> TrainConfig:
+        tuned = [name for name, one in self.captions.items() if one.fine_tune]
+        if tuned and len(self.features or ()) > 1:
+            raise ValueError(
+                f"train.captions: {', '.join(tuned)} would fine-tune a backbone, and "
+                f"train.features names {len(self.features or ())}; name one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _models_are_named(self) -> TrainConfig:
+        if self.model in self._named and not self._named[self.model]:
+            raise ValueError(
+                f"train.model = {self.model!r} needs train.{self.model}: a model by its name"
+            )
+        for section, models in self._named.items():
+            for name in models:
+                if not _NAME.fullmatch(name):
+                    raise ValueError(
+                        f"train.{section} has a model called {name!r}: letters, digits and _ make "
+                        "a name"
+                    )
+        return self
+
+    @property
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """The names of models, by the sections that have some."""
+        return {"triples": tuple(self.triples), "captions": tuple(self.captions)}
+
+    @property
+    def members(self) -> list[tuple[str, int]]:
+        """Every (variant or name of a model, seed) to train."""
+        names = self._named.get(self.model, self.variants)
+        return [(name, seed) for name in names for seed in self.seeds]
+
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether anything that is trained needs image features."""
+        return self.model == "bcdnn" or any(one.pictured for one in self.triples.values())

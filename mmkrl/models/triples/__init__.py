@@ -1,0 +1,1 @@
+"""Models of triples of a knowledge graph: TransE, DistMult, ComplEx, RotatE, IKRL."""

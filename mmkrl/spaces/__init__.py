@@ -1,0 +1,1 @@
+"""A trained space that can be asked."""

@@ -1,0 +1,52 @@
+"""How close a trained space has images to a relationship, for judging them in a further round."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+from mmkrl.arrays import Float32Array
+from mmkrl.data.dataset import Dataset
+from mmkrl.errors import UserError
+from mmkrl.spaces.ask import open_space
+from mmkrl.spaces.linking import Triple
+from mmkrl.spaces.space import KnowledgeSpace
+
+
+class LearnedSpace:
+    """The space of a finished training, opened where it is first asked.
+
+    Args:
+        trained: Output of the job ``train``.
+    """
+
+    def __init__(self, trained: Dataset) -> None:
+        self._trained = trained
+
+    @functools.cached_property
+    def _space(self) -> KnowledgeSpace:
+        return open_space(self._trained)
+
+    def text(self, named: Triple) -> Float32Array | None:
+        """The unit vector of a relationship, shape (D,); None if not all words are known."""
+        if not self._space.knows(named):
+            return None
+        (text_D,) = self._space.embed_triples([named])
+        vector_D: Float32Array = text_D.numpy()
+        return vector_D
+
+    def images(self, feature_NF: Float32Array) -> Float32Array:
+        """Unit vectors of images by their features, shape (N, D).
+
+        Raises:
+            UserError: the space was trained on features of another length.
+        """
+        if feature_NF.shape[1] != self._space.features:
+            raise UserError(
+                f"the space of {self._trained.location} takes features of length "
+                f"{self._space.features}, not {feature_NF.shape[1]}: mine.captions.trained must "
+                "have learned from the features that judge now"
+            )
+        vector_ND: Float32Array = self._space.embed_features(torch.from_numpy(feature_NF)).numpy()
+        return vector_ND

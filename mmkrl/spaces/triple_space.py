@@ -1,0 +1,209 @@
+"""A trained model of triples, loaded from one folder: score triples, find heads and tails by name.
+
+The folder holds tables of what a model knows of every entity and relation, and nothing of the
+images or texts that it learned from. Scores are those of the model's evaluation, of all it has.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mmkrl.arrays import IntArray
+from mmkrl.data.splits.names import TRAIN, VALIDATION
+from mmkrl.data.views.entity_texts import EntityTexts
+from mmkrl.data.views.graph import EntityImages, Graph
+from mmkrl.errors import UserError
+from mmkrl.evaluate.exact.triple_filter import KnownTriples
+from mmkrl.evaluate.exact.triple_ranks import triple_scores
+from mmkrl.models.triples.base import TripleModel
+from mmkrl.models.triples.complex_text import Described
+from mmkrl.models.triples.config import TripleConfig
+from mmkrl.models.triples.registry import make_model
+from mmkrl.models.triples.scores import RowScorer, block_scores
+from mmkrl.spaces.linking import Triple
+from mmkrl.spaces.space import Answer
+
+_TABLES, _DESCRIPTION = "tables.safetensors", "triples.json"
+_HEAD, _TAIL = 0, 2
+_CHUNK = 8192  # entities scored at once
+_SUGGESTED = 3
+
+
+class TripleSpace:
+    """What a trained model says of the entities and relations of its graph.
+
+    Args:
+        description: Configuration, names, and the shapes of what is known of an entity.
+        tables: ``row`` (E, K), what is known of every entity; ``answer`` (E, D), every entity as an
+            answer, where that differs; ``relation``, a row each, and one for its reciprocal if the
+            model has any; ``known`` (N, 3), the triples of training and validation.
+    """
+
+    def __init__(self, description: dict[str, Any], tables: dict[str, Tensor]) -> None:
+        self._description, self._tables = description, tables
+        self._names: dict[str, list[str]] = {k: description[k] for k in ("entity", "relation")}
+        self._place = {
+            kind: {name: place for place, name in enumerate(names)}
+            for kind, names in self._names.items()
+        }
+        self._known = KnownTriples.of(tables["known"].numpy())
+        self._scorer = self._make_scorer()
+
+    @property
+    def example(self) -> Triple:
+        """A triple that the graph states."""
+        head, relation, tail = self._tables["known"][0].tolist()
+        entities, relations = self._names["entity"], self._names["relation"]
+        return entities[head], relations[relation], entities[tail]
+
+    @classmethod
+    def of(cls, model: TripleModel, graph: Graph) -> TripleSpace:
+        """The space of a trained model.
+
+        Args:
+            model: Trained.
+            graph: The graph it was trained on.
+        """
+        scorer = model.eval().scorer()
+        answer_ED = scorer.candidate_ED
+        if isinstance(model, Described):  # its scorer weighs queries, which come to the same
+            answer_ED = answer_ED.clone()
+            answer_ED[:, model.config.dimension :] *= model.weight
+        every = torch.arange(len(model.tables()[1].weight), device=answer_ED.device)
+        known = np.concatenate([graph.triples[split] for split in (TRAIN, VALIDATION)])
+        tables = {
+            "row": scorer.row_EK,
+            "relation": model.relation_rows(every).detach(),
+            "known": torch.from_numpy(known.astype(np.int32)),
+        }
+        if not torch.equal(answer_ED, scorer.row_EK):
+            tables["answer"] = answer_ED
+        description = {
+            "config": model.config.model_dump(mode="json"),
+            "entity": graph.entities,
+            "relation": graph.relations,
+            "shapes": getattr(model, "shapes", []),
+        }
+        return cls(description, {k: v.cpu().contiguous() for k, v in tables.items()})
+
+    def score(self, triples: Sequence[Triple]) -> list[float]:
+        """How plausible triples are; only scores of the same relation compare well.
+
+        Raises:
+            UserError: a name that the graph does not have.
+        """
+        rows = [
+            [
+                self._position("entity", h),
+                self._position("relation", r),
+                self._position("entity", t),
+            ]
+            for h, r, t in triples
+        ]
+        triple_N3 = np.array(rows, np.int64).reshape(-1, 3)
+        scores: list[float] = triple_scores(self._scorer, triple_N3).tolist()
+        return scores
+
+    def tails(self, head: str, relation: str, count: int, *, new: bool = False) -> list[Answer]:
+        """The best tails.
+
+        Args:
+            head: Name of an entity.
+            relation: Name of a relation.
+            count: How many.
+            new: Leave out those that the graph states (its training and validation triples).
+
+        Raises:
+            UserError: a name that the graph does not have.
+        """
+        pair = self._position("entity", head), self._position("relation", relation)
+        return self._best(_TAIL, pair, count, new=new)
+
+    def heads(self, relation: str, tail: str, count: int, *, new: bool = False) -> list[Answer]:
+        """The best heads; see :meth:`tails`."""
+        pair = self._position("relation", relation), self._position("entity", tail)
+        return self._best(_HEAD, pair, count, new=new)
+
+    def save(self, folder: Path) -> None:
+        """Write the space into a folder: safetensors and JSON only."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self._tables, folder / _TABLES)
+        (folder / _DESCRIPTION).write_text(json.dumps(self._description), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TripleSpace:
+        """Read a space that :meth:`save` wrote; nothing in it is executed."""
+        description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+        return cls(description, load_file(folder / _TABLES))
+
+    @torch.inference_mode()
+    def _best(self, side: int, pair: tuple[int, int], count: int, *, new: bool) -> list[Answer]:
+        left_1, right_1 = (torch.tensor([place]) for place in pair)
+        ask = self._scorer.head_query if side == _HEAD else self._scorer.tail_query
+        query_1ND = ask(left_1, right_1)[None]
+        parts = self._scorer.candidate_ED.split(_CHUNK)
+        metric = self._scorer.metric
+        score_E = torch.cat([block_scores(metric, query_1ND, part[None])[0, 0] for part in parts])
+        if metric == "l2":
+            score_E = -score_E.square()  # what evaluations compare
+        if new:
+            score_E[torch.from_numpy(self._stated(side, pair))] = -torch.inf
+        best = torch.topk(score_E, min(count, len(score_E)))
+        found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        names = self._names["entity"]
+        return [Answer(names[place], score) for place, score in found if score > -np.inf]
+
+    def _stated(self, side: int, pair: tuple[int, int]) -> IntArray:
+        """The answers that the graph has already."""
+        left_1, right_1 = (np.array([place]) for place in pair)
+        known = self._known
+        others = (
+            known.heads_of(left_1, right_1) if side == _HEAD else known.tails_of(left_1, right_1)
+        )
+        return others.entity_K[others.start_Q[0] : others.stop_Q[0]]
+
+    def _position(self, kind: str, name: str) -> int:
+        place = self._place[kind].get(name)
+        if place is None:
+            near = difflib.get_close_matches(name, self._names[kind], n=_SUGGESTED)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise UserError(f"the graph has no {kind} called {name!r}{hint}")
+        return place
+
+    def _make_scorer(self) -> RowScorer:
+        tables = self._tables
+        relation_RK, relations = tables["relation"], len(self._names["relation"])
+        model = _asking(self._description, relations)
+        reciprocal = model.config.reciprocal
+
+        def ask_tail(head_QK: Tensor, relation_Q: Tensor) -> Tensor:
+            return model.tail_query(head_QK, relation_RK[relation_Q])
+
+        def ask_head(tail_QK: Tensor, relation_Q: Tensor) -> Tensor:
+            if reciprocal:
+                return ask_tail(tail_QK, relation_Q + relations)
+            return model.head_query(relation_RK[relation_Q], tail_QK)
+
+        row_EK = tables["row"]
+        return RowScorer(model.metric, tables.get("answer", row_EK), row_EK, ask_tail, ask_head)
+
+
+def _asking(description: dict[str, Any], relations: int) -> TripleModel:
+    """A model of one entity, whose queries depend on what they are asked with alone."""
+    config = TripleConfig.model_validate(description["config"])
+    shapes = [tuple(shape) for shape in description["shapes"]]
+    features = shapes[2][1] if len(shapes) > 2 else 1
+    nothing = np.zeros(0, np.int64)
+    images = EntityImages(np.zeros(2, np.int64), nothing, np.zeros((1, features), np.float16))
+    texts = EntityTexts(*(torch.zeros(1, *shape) for shape in shapes[:2])) if shapes else None
+    names = [str(place) for place in range(relations)]
+    return make_model(Graph(["-"], names, {}), config, images, texts)

@@ -1,0 +1,77 @@
+"""What several processes that train one model exchange: weights, gradients, metrics."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mmkrl.train.gathered import gathered
+
+
+def distributed(module: nn.Module) -> nn.Module:
+    """The module as several processes train it: the same weights everywhere, gradients averaged.
+
+    Weights and buffers are taken from rank 0 now, and buffers are left alone afterwards. The
+    losses must use the same parameters in every step; they need not use all of them. Dense
+    modules are wrapped; those with sparse gradients stay as they are and need
+    :func:`average_gradients` after each backward pass. (Wrapped, even a process alone had its
+    memory corrupted after some ten thousand steps with sparse gradients: torch 2.13, gloo.)
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return module
+    if any(getattr(part, "sparse", False) for part in module.modules()):
+        for weight in module.state_dict().values():
+            dist.broadcast(weight, src=0)
+        return module
+    return DistributedDataParallel(module, static_graph=True, broadcast_buffers=False)
+
+
+@torch.no_grad()
+def average_gradients(module: nn.Module) -> None:
+    """Average the gradients over all processes, where :func:`distributed` did not wrap the module.
+
+    A sparse gradient becomes the mean of all processes' rows, the same everywhere to the last bit.
+    """
+    wrapped = isinstance(module, DistributedDataParallel)
+    if wrapped or not dist.is_initialized() or dist.get_world_size() == 1:
+        return
+    for parameter in module.parameters():
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = _mean_of_rows(parameter.grad)
+        elif parameter.grad is not None:
+            mean_over_processes(parameter.grad)
+
+
+def _mean_of_rows(gradient: Tensor) -> Tensor:
+    """The mean of the processes' sparse gradients."""
+    gradient = gradient.coalesce()
+    row_U, value_UD = gradient.indices()[0], gradient.values()
+    count_W = gathered(row_U.new_tensor([len(row_U)]))
+    most = int(count_W.max())
+    kept_N = (torch.arange(most, device=count_W.device) < count_W[:, None]).flatten()
+    rows, values = (gathered(_padded(own, most))[kept_N] for own in (row_U, value_UD))
+    mean = torch.sparse_coo_tensor(
+        rows[None], values / len(count_W), gradient.shape, check_invariants=False
+    )
+    return mean.coalesce()
+
+
+def _padded(own: Tensor, length: int) -> Tensor:
+    return torch.cat([own, own.new_zeros(length - len(own), *own.shape[1:])])
+
+
+def mean_over_processes(values: Tensor) -> Tensor:
+    """The mean of a tensor over all processes, the same on each."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values /= dist.get_world_size()
+    return values
+
+
+def from_first_process(values: Tensor) -> Tensor:
+    """The tensor of the process with rank 0, on every process: for decisions all must share."""
+    if dist.is_initialized():
+        dist.broadcast(values, src=0)
+    return values

@@ -1,0 +1,98 @@
+"""Rendering of results."""
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from mmkrl.errors import UserError
+from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.report.report import Results, TaskScores, as_json, as_table, by_task, from_json
+
+
+def scores(task: str, **metrics: Interval) -> TaskScores:
+    return TaskScores(
+        task=task,
+        n_queries=20,
+        n_gallery=30,
+        definition="relevant = same relationship",
+        metrics=metrics,
+        skipped=2,
+    )
+
+
+FULL = Interval(0.5, 0.4, 0.6, n_groups=9, n_queries=18, seed_values=(0.45, 0.55))
+UNBOUNDED = Interval(0.25, math.nan, math.nan, n_groups=1, n_queries=18)
+RESULTS: Results = {
+    "ours": by_task(
+        [scores("text-image", mAP=FULL, rank=UNBOUNDED), scores("text-text", mAP=FULL)]
+    ),
+    "random": by_task([scores("text-image", mAP=UNBOUNDED)]),
+}
+
+
+IMAGES, TEXTS = ("text-image", "mAP"), ("text-text", "mAP")
+
+
+def rendered(*columns: tuple[str, str]) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    with console.capture() as capture:
+        console.print(as_table(RESULTS, columns=columns, title="Zero-shot"))
+    return capture.get()
+
+
+def row(text: str, *words: str) -> str:
+    (line,) = [line for line in text.splitlines() if all(word in line for word in ("│", *words))]
+    return line
+
+
+def test_json_survives_a_strict_round_trip() -> None:
+    plain = as_json(RESULTS)
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert as_json(from_json(json.loads(json.dumps(plain)))) == plain
+
+
+def test_json_keeps_numbers_beside_pools_and_definition() -> None:
+    task = as_json(RESULTS)["ours"]["text-image"]
+    assert task["definition"] == "relevant = same relationship"
+    assert (task["n_queries"], task["n_gallery"], task["skipped"]) == (20, 30, 2)
+    assert task["metrics"]["mAP"] == {
+        "mean": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n_groups": 9,
+        "n_queries": 18,
+        "seed_values": [0.45, 0.55],
+    }
+    assert task["metrics"]["rank"]["low"] is None
+
+
+def test_table_shows_each_method_with_its_intervals() -> None:
+    text = rendered(IMAGES, TEXTS)
+    assert row(text, "ours").count("0.500") == 2
+    assert "0.400-0.600" in text
+    assert "no interval" in text
+    assert row(text, "random", "0.250").split("│")[-2].strip() == "-"
+
+
+def test_table_states_pools_and_definitions_once() -> None:
+    text = " ".join(rendered(IMAGES).split())
+    line = "text-image: 20 queries (2 skipped) x 30 items; relevant = same relationship"
+    assert text.count(line) == 1
+
+
+def test_brackets_in_names_are_shown_as_they_are() -> None:
+    results = {"[full]": by_task([scores("text-image", mAP=FULL)])}
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as capture:
+        console.print(as_table(results, columns=[IMAGES]))
+    assert "[full]" in capture.get()
+
+
+def test_unknown_metric_and_repeated_task_are_refused() -> None:
+    with pytest.raises(UserError, match="no method has 'text-image map': there are"):
+        as_table(RESULTS, columns=[("text-image", "map")])
+    with pytest.raises(UserError, match="given twice"):
+        by_task([scores("text-image"), scores("text-image")])
