@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +20,13 @@ from mmkrl.io.storage import locate
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, with no room for unknown keys."""
+    """A part of the configuration: frozen, with no room for unknown keys.
+
+    Attributes:
+        renamed: What to write instead of keys that an earlier version had, by old key.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -127,7 +133,10 @@ def _explain(errors: list[Any], schema: type[BaseModel]) -> str:
     path = [str(part) for part in error["loc"]]
     where = ".".join(path)
     if unknown:
-        keys = _keys(schema, path[:-1])
+        section = _section_at(schema, path[:-1])
+        if section and (now := _renamed(section).get(path[-1])):
+            return f"{where!r} is now {now}"
+        keys = sorted(section.model_fields) if section else []
         near = difflib.get_close_matches(path[-1], keys, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"unknown key {where!r}{hint} (valid keys here: {', '.join(keys)})"
@@ -139,16 +148,20 @@ def _explain(errors: list[Any], schema: type[BaseModel]) -> str:
     return f"{where} = {error['input']!r}: {message}"
 
 
-def _keys(schema: type[BaseModel], path: list[str]) -> list[str]:
-    """The valid keys of the section at a path."""
+def _section_at(schema: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    """The section at a path; None if a value stands there."""
     for part in path:
         if part not in schema.model_fields:
             continue  # a place in a list, or a key of a dict of sections
         inner = section_of(schema.model_fields[part])
         if inner is None:
-            return []
+            return None
         schema = inner
-    return sorted(schema.model_fields)
+    return schema
+
+
+def _renamed(section: type[BaseModel]) -> Mapping[str, str]:
+    return section.renamed if issubclass(section, Section) else {}
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:

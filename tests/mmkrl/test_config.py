@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import Field, model_validator
@@ -17,6 +19,8 @@ class Source(Section):
 
 
 class Train(Section):
+    renamed: ClassVar[Mapping[str, str]] = {"rate": "learning_rate, a share of the margin"}
+
     margin: float = Field(default=0.2, gt=0)
     steps: int = 10
     warmup: int = 0
@@ -89,6 +93,11 @@ def test_unknown_key_is_named_with_the_nearest_valid_one(read, text, key, near, 
     assert message(read, text) == (
         f"unknown key {key}; did you mean {near}? (valid keys here: {valid})"
     )
+
+
+def test_a_key_of_an_earlier_version_is_refused_with_the_new_one(read):
+    with pytest.raises(UsageError, match=r"^'maybe\.rate' is now learning_rate, a share of the"):
+        read("name: a\nmaybe: {rate: 2, stepz: 3}")
 
 
 def test_unknown_key_far_from_all_others_gets_no_suggestion(read):

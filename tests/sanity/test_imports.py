@@ -3,7 +3,14 @@
 import subprocess
 import sys
 
-GROUND = {"mmkrl", "mmkrl.arrays", "mmkrl.errors", "mmkrl.io", "mmkrl.config"}
+GROUND = {
+    "mmkrl",
+    "mmkrl.arrays",
+    "mmkrl.config",
+    "mmkrl.errors",
+    "mmkrl.io",
+    "mmkrl.plugins",
+}
 DATA = GROUND | {"mmkrl.kernels", "mmkrl.data"}
 # `evaluate` scores embeddings that already exist and knows no model, so that models may measure
 # themselves on validation data with the definitions of the reports. The loop knows no model either.
@@ -16,13 +23,14 @@ MAY_IMPORT = {
     "mmkrl": set(),
     "mmkrl.arrays": set(),
     "mmkrl.errors": set(),
+    "mmkrl.plugins": {"mmkrl.errors"},
     "mmkrl.io": {"mmkrl.errors", "mmkrl.io"},
     "mmkrl.config": {"mmkrl.errors", "mmkrl.io"},
     "mmkrl.kernels": {"mmkrl.arrays", "mmkrl.kernels"},
     "mmkrl.data": DATA,
     "mmkrl.mining": DATA | {"mmkrl.mining"},
     "mmkrl.encoders": DATA | {"mmkrl.encoders"},
-    "mmkrl.losses": {"mmkrl.kernels", "mmkrl.losses"},
+    "mmkrl.losses": GROUND | {"mmkrl.kernels", "mmkrl.losses"},
     "mmkrl.evaluate": DATA | {"mmkrl.evaluate"},
     "mmkrl.train": DATA | {"mmkrl.train"},
     "mmkrl.models": MODELS,
