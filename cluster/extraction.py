@@ -21,6 +21,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 from ray.util.metrics import Counter
 
+from cluster.config import ExtractionResources
 from cluster.decoding import CorpusPiece, DecodePiece
 from cluster.session import cores, gpus, private_mb
 from cluster.units import collect, pending_pieces
@@ -47,6 +48,7 @@ def extract(
     location: Location,
     pieces: Sequence[CorpusPiece],
     config: ExtractConfig,
+    resources: ExtractionResources,
     deduped: Dataset | None = None,
 ) -> tuple[list[UnitRecord], dict[BackboneName, Choice]]:
     """Extract features of a whole corpus into a dataset.
@@ -55,19 +57,20 @@ def extract(
         location: The dataset's folder; pieces already there are kept.
         pieces: The corpus; see :func:`cluster.decoding.plan_pieces`.
         config: Backbones and sizes.
+        resources: How it is spread over the cluster.
         deduped: Output of the job ``dedupe``; images for which another one stands are left out.
 
     Returns:
         The records of all pieces, in order, and what ran each backbone.
     """
-    _check_room(config)
+    _check_room(resources)
     choices = _engines(location, pieces, config)
     engines = {name: choice.engine for name, choice in choices.items()}
     device: Device = "GPU" if gpus() else "CPU"
-    plan = _Plan(location, config, engines, deduped, device)
+    plan = _Plan(location, config, resources, engines, deduped, device)
 
     def work(done: Records) -> Records:
-        watch = Watch(config.stall_s, device)
+        watch = Watch(resources.stall_s, device)
         with ended_by(watch):
             rows = plan.records(pieces, done).iter_rows()
             return collect(watch.over(rows), len(pieces), done, label="extract")
@@ -83,6 +86,7 @@ class _Plan:
     Attributes:
         location: The dataset's folder.
         config: Backbones and sizes.
+        resources: How it is spread over the cluster.
         engines: What runs each backbone.
         deduped: See :func:`extract`.
         device: What an inference worker needs, decided once: engines do not change.
@@ -90,6 +94,7 @@ class _Plan:
 
     location: Location
     config: ExtractConfig
+    resources: ExtractionResources
     engines: Engines
     deduped: Dataset | None
     device: Device
@@ -115,15 +120,15 @@ class _Plan:
 
     def _workers(self) -> int:
         """As many as there is room for now; one, to wait, if the last node with a GPU is lost."""
-        return workers(self.config) if self.device == "CPU" or gpus() else 1
+        return workers(self.resources) if self.device == "CPU" or gpus() else 1
 
 
-def workers(config: ExtractConfig) -> int:
+def workers(resources: ExtractionResources) -> int:
     """Inference workers: as configured, or one a GPU, or one a core; at most what has room now.
 
     They leave CPUs for decoding: workers that held all of them would wait for pictures for ever.
     """
-    return min(config.workers or gpus() or cores(), _room())
+    return min(resources.workers or gpus() or cores(), _room())
 
 
 def _room() -> int:
@@ -131,12 +136,12 @@ def _room() -> int:
     return max(1, int(cpus / (_ACTOR_CPUS + _DECODE_CPUS)))
 
 
-def _check_room(config: ExtractConfig) -> None:
-    if config.workers and config.workers > _room():
+def _check_room(resources: ExtractionResources) -> None:
+    if resources.workers and resources.workers > _room():
         cpus = ray.cluster_resources().get("CPU", 1.0)
         raise UserError(
-            f"extract.workers = {config.workers}: the {cpus:.0f} CPUs of this cluster have room "
-            f"for {_room()} inference workers and the decoding beside them"
+            f"cluster.extraction.workers = {resources.workers}: the {cpus:.0f} CPUs of this "
+            f"cluster have room for {_room()} inference workers and the decoding beside them"
         )
 
 

@@ -22,8 +22,9 @@ from ray import tune
 from ray.tune import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from cluster.config import TrainingResources
 from cluster.session import gpus
-from cluster.training import WORKER_CPUS, Journal, Member, Resources, at_a_time, cause, trainer
+from cluster.training import WORKER_CPUS, Journal, Member, at_a_time, cause, gpu_of, trainer
 from cluster.tune_hooks import (
     Asking,
     Book,
@@ -92,7 +93,7 @@ def tune_trials(
     location: Location,
     book: Book,
     work: Callable[[Settings, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     listener: Listener,
     population: Population | None = None,
 ) -> None:
@@ -112,7 +113,9 @@ def tune_trials(
         UserError: settings are to change in trials of several workers.
     """
     if population and resources.workers > 1:
-        raise UserError("sweep.scheduler = 'pbt' trains with one worker: set train.workers=1")
+        raise UserError(
+            "sweep.scheduler = 'pbt' trains with one worker: set cluster.training.workers=1"
+        )
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     limit = at_a_time(resources)
     asking = Asking(book, population.size if population else limit)
@@ -166,7 +169,7 @@ def _tuner(
 def _trainable(
     location: Location,
     work: Callable[[Settings, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     journal: Any,
     *,
     changing: bool,
@@ -190,12 +193,12 @@ def _trainable(
     return trial
 
 
-def _needed(resources: Resources, turns: int | None) -> dict[str, float]:
+def _needed(resources: TrainingResources, turns: int | None) -> dict[str, float]:
     """What Tune sets aside for a trial, so that at most so many of a population run at a time."""
     if resources.workers > 1:
         return {"cpu": _DRIVER_CPUS}
     cpus = ray.cluster_resources()["CPU"] / turns if turns else WORKER_CPUS
-    return {"cpu": cpus, "gpu": resources.gpu}
+    return {"cpu": cpus, "gpu": gpu_of(resources)}
 
 
 def _folder(trial: Any) -> str:

@@ -158,8 +158,8 @@ def until_done(
                 raise UserError(
                     f"{label}: {fruitless} attempts in a row finished no piece of {total}, "
                     f"{len(done)} are done; in the last, {reason}. See that the cluster's nodes "
-                    f"are well (ray status), raise {label}.stall_s if a piece may take so long, "
-                    "and run the job again, it continues"
+                    f"are well (ray status), raise cluster.extraction.stall_s if a piece may take "
+                    "so long, and run the job again, it continues"
                 ) from error
             logger.warning(
                 "%s: %s; %d of %d pieces are done, the others are planned anew",

@@ -25,7 +25,7 @@ def estimate_extraction(config: PipelineConfig, force: bool, *, hourly_price: fl
     corpus = step(config, "extract").inputs["ingest"]
     images = corpus.rows("images")
     sample = sample_extraction(plan_pieces(corpus, config.extract.unit_rows), config.extract)
-    here = workers(config.extract)
+    here = workers(config.cluster.extraction)
     gpu = gpus() > 0
     counts = sorted({*_WORKERS, here})
     found = estimate(sample, images, counts, gpu=gpu, hourly_price=hourly_price)

@@ -24,14 +24,19 @@ from mmkrl.tracking import Run
 
 def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()) -> Outcome:
     """Extract features of the ingested corpus; or do dead letters of some reasons again."""
-    section = config.extract
+    section, resources = config.extract, config.cluster.extraction
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
         pieces = plan_pieces(step.inputs["ingest"], section.unit_rows)
         if retry:
             pieces = prepare_retry(step.location, finished(config, "extract"), pieces, retry)
-        since, planned = time.time(), workers(section)  # a lost node must not shrink what was there
-        units, choices = extract(step.location, pieces, section, step.inputs.get("dedupe"))
+        since, planned = (
+            time.time(),
+            workers(resources),
+        )  # a lost node must not shrink what was there
+        units, choices = extract(
+            step.location, pieces, section, resources, step.inputs.get("dedupe")
+        )
         notes = {
             "random_weights": RANDOM in section.weights.values(),
             "engines": {name: asdict(choice) for name, choice in choices.items()},

@@ -12,7 +12,6 @@ import yaml
 from optuna.distributions import FloatDistribution
 
 from cluster.sweep_config import SweepConfig
-from cluster.training import Resources
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
 from jobs.command import Outcome, command
@@ -45,7 +44,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         trials = Trials(step.location / _STUDY, space, config.sweep)
         identity = {"job": "sweep", "key": step.origin.key, "version": str(step.version)}
         recorder = Recorder(tracked, identity, trials)
-        resources = Resources.of(section)
+        resources = config.cluster.training
         try:
             work = _trial(config, step)
             population = _population(config.sweep, space)

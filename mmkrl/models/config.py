@@ -84,6 +84,10 @@ class TrainConfig(Section):
         "triples": "named models of a family: train.models: {NAME: {family: triples, ...}}",
         "captions": "named models of a family: train.models: {NAME: {family: captions, ...}}",
         "batch_size": "a setting of each model: train.models.NAME.batch_size",
+        **{
+            name: f"cluster.training.{name}"
+            for name in ("workers", "threads", "concurrent_runs", "gpu_share", "retries")
+        },
     }
 
     models: Annotated[
@@ -134,6 +138,11 @@ class TrainConfig(Section):
     def members(self) -> list[tuple[str, int]]:
         """Every (name of a model, seed) to train."""
         return [(name, seed) for name in self.models for seed in self.seeds]
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """The rows of a global batch of every model, by the key that sets them."""
+        return {f"train.models.{name}.batch_size": m.batch_size for name, m in self.models.items()}
 
     @property
     def served(self) -> tuple[str, int]:

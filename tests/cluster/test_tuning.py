@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
+from cluster.config import TrainingResources
 from cluster.sweep_config import SweepConfig
-from cluster.training import Resources
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
 from mmkrl.io.storage import locate
@@ -88,7 +88,7 @@ def swept(tmp_path, work, **fields):
     config = SweepConfig(sampler="grid", trials=len(GRID), **fields)
     trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), SPACE, config)
     heard = Heard()
-    resources = Resources(workers=1, threads=1, concurrent_runs=2, retries=2)
+    resources = TrainingResources(concurrent_runs=2, retries=2)
     tune_trials(locate(tmp_path / "sweep"), trials, work, resources, heard.listener())
     assert trials.complete()
     return trials, heard
@@ -127,7 +127,7 @@ def test_those_behind_go_on_from_a_better_one_with_changed_settings(tmp_path):
     begun = [trials.ask() for _ in range(4)]
     trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
     heard = Heard()
-    resources = Resources(workers=1, threads=1, concurrent_runs=2, retries=0)
+    resources = TrainingResources(concurrent_runs=2, retries=0)
     population = Population(4, {"quality": (0.0, 1.0, False)}, 0.1)
     work = work_in(tmp_path, grows=False)
     tune_trials(locate(tmp_path / "sweep"), trials, work, resources, heard.listener(), population)
