@@ -8,12 +8,11 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
-from mmkrl.data.views.captions import CaptionSplit
-from mmkrl.data.views.words import GLOVE
-from mmkrl.models.bcdnn.model import BCDNNConfig
+from mmkrl.data.views.config import GLOVE, CaptionSplit
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.train.loop import LoopConfig
+from mmkrl.train.config import LoopConfig
 
 _SERVED = ("full", "text_to_image")
 _NAME = re.compile(r"\w+")  # it names folders and runs

@@ -23,7 +23,8 @@ from mmkrl.data.views.mapped_features import joined
 from mmkrl.data.views.words import WordVectors
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.extractor import Extractor
-from mmkrl.models.bcdnn.model import BCDNN, BCDNNConfig
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.bcdnn.model import BCDNN
 from mmkrl.spaces.linking import Linker, Triple
 
 _WEIGHTS, _VECTORS, _DESCRIPTION = "weights.safetensors", "vectors.safetensors", "space.json"

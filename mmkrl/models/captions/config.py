@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mmkrl.config import Section
-from mmkrl.losses.captions import Mining
+from mmkrl.losses.config import Mining
 from mmkrl.models.captions.fine_tune_config import FineTuneConfig
 from mmkrl.models.captions.mtls_config import TransferConfig
-from mmkrl.train.learner import OptimizerName
+from mmkrl.train.config import OptimizerName
 
 
 class CaptionConfig(Section):

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from mmkrl.config import Section
-from mmkrl.data.sampling.negatives import NegativesConfig
-from mmkrl.train.learner import Bound, OptimizerName
+from mmkrl.data.sampling.config import NegativesConfig
+from mmkrl.train.config import Bound, OptimizerName
 
 Energy: TypeAlias = Literal["ss", "ii", "si", "is"]
 ENERGIES: tuple[Energy, ...] = ("ss", "ii", "si", "is")
