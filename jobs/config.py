@@ -18,7 +18,7 @@ from mmkrl.mining.captions.parser import ParseConfig
 from mmkrl.mining.dedupe.workflow import DedupeConfig
 from mmkrl.mining.relationships import MineConfig
 from mmkrl.models.config import TrainConfig
-from mmkrl.serving.registry import RegistryConfig
+from mmkrl.serving.config import RegistryConfig
 from mmkrl.tracking import TrackingConfig
 
 

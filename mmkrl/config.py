@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from mmkrl.errors import UsageError
 from mmkrl.io.storage import locate
@@ -74,6 +75,20 @@ def check(values: Mapping[str, Any], schema: type[Config]) -> Config:
         raise UsageError(_explain(error.errors(), schema)) from error
 
 
+def nested_errors(
+    errors: Iterable[Any], schema: type[BaseModel], name: str
+) -> PydanticCustomError:
+    """What a validator raises when a section that it chose itself does not fit.
+
+    Args:
+        errors: What that section's own validation found.
+        schema: The section.
+        name: Its key, below the field that is validated.
+    """
+    context = {"errors": list(errors), "schema": schema, "name": name}
+    return PydanticCustomError("nested", "a section does not fit", context)
+
+
 def identity(section: BaseModel) -> dict[str, Any]:
     """What a section says of the result: its values without the operational ones."""
     values = section.model_dump(mode="json")
@@ -83,6 +98,9 @@ def identity(section: BaseModel) -> dict[str, Any]:
             del values[name]
         elif isinstance(value, BaseModel):
             values[name] = identity(value)
+        elif isinstance(value, dict):
+            inner = {str(k): identity(v) for k, v in value.items() if isinstance(v, BaseModel)}
+            values[name] = values[name] | inner
     return values
 
 
@@ -126,12 +144,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {override}: {text!r} is not valid YAML") from error
 
 
-def _explain(errors: list[Any], schema: type[BaseModel]) -> str:
-    """One line for the most telling of several validation errors."""
+def _explain(errors: list[Any], schema: type[BaseModel], above: tuple[str, ...] = ()) -> str:
+    """One line for the most telling of several validation errors of a section at a path."""
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     error = (unknown or errors)[0]
     path = [str(part) for part in error["loc"]]
-    where = ".".join(path)
+    where = ".".join([*above, *path])
+    if error["type"] == "nested":
+        inner = error["ctx"]
+        return _explain(inner["errors"], inner["schema"], (*above, *path, inner["name"]))
     if unknown:
         section = _section_at(schema, path[:-1])
         if section and (now := _renamed(section).get(path[-1])):

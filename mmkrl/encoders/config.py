@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
 from mmkrl.data.pictures import Fit
-from mmkrl.data.views.mapped_features import Backbones
+from mmkrl.data.views.config import Backbones
 
 BackboneName: TypeAlias = Literal[
     "efficientnet_lite0", "efficientnet_lite2", "alexnet", "vgg19", "resnet50"

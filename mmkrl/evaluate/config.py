@@ -8,7 +8,20 @@ from typing import ClassVar
 from pydantic import Field, PositiveFloat
 
 from mmkrl.config import Section
-from mmkrl.evaluate.tasks.arithmetic import Swap
+
+
+class Swap(Section):
+    """A word that is taken away and one that is put in its place, each with its other forms."""
+
+    remove: tuple[str, ...] = Field(min_length=1)
+    """The word w1, then other forms of it (plurals) that captions may use."""
+    add: tuple[str, ...] = Field(min_length=1)
+    """The word w2, then its other forms."""
+
+    @property
+    def name(self) -> str:
+        """How it is written: minus the one, plus the other."""
+        return f"- {self.remove[0]} + {self.add[0]}"
 
 
 class EvaluateConfig(Section):

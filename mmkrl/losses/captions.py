@@ -19,13 +19,13 @@ is ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Mining: TypeAlias = Literal["sum", "semi_hard", "max", "top_k"]
+from mmkrl.losses.config import Mining
 
 _CHUNK_NUMBERS = 1 << 22  # differences held at once by the order measure: 16 MiB
 

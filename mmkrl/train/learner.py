@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from torch import Tensor, nn
 
-OptimizerName: TypeAlias = Literal["adamw", "adam", "adagrad", "sgd"]
-
-Bound: TypeAlias = Literal["free", "ball", "sphere"]
-"""How a row of a table is held after a step: not at all; to an L2 norm of at most 1; to 1."""
+from mmkrl.train.config import Bound, OptimizerName
 
 
 @dataclass(frozen=True)

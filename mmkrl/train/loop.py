@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from mmkrl.config import Section
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
 from mmkrl.train import checkpoint
 from mmkrl.train.checkpoint import LoopState
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import TrainContext
 from mmkrl.train.distributed import (
     average_gradients,
@@ -27,30 +26,6 @@ from mmkrl.train.distributed import (
 )
 from mmkrl.train.learner import Batch, Learner, Measurement, Phase
 from mmkrl.train.optimizers import clip_gradients, learning, make_optimizer
-
-_LOG_STEPS, _LOGGED = 10, 200  # fewest steps between logged losses, and most logged of a phase
-
-
-class LoopConfig(Section):
-    """How the loop optimises."""
-
-    weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's decoupled weight decay."""
-    clip_norm: float = Field(default=5.0, gt=0)
-    """Gradients are scaled down to this L2 norm at most."""
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of a phase's steps during which the learning rate rises from zero."""
-    checkpoint_steps: int = Field(default=500, ge=1)
-    """Steps between checkpoints within a phase; a kill loses at most so many."""
-    validate_steps: int | None = Field(default=None, ge=1)
-    """Steps between validations within a phase, where a model's own schedule has none; none
-    validates at the end of a phase alone. A sweep can end a trial only where it is validated."""
-    log_steps: int | None = Field(default=None, ge=1)
-    """Steps between logged losses; none means a 200th of a phase, but at least 10."""
-
-    def log_steps_of(self, phase: Phase) -> int:
-        """Steps between the logged losses of a phase."""
-        return self.log_steps or max(_LOG_STEPS, phase.steps // _LOGGED)
 
 
 def fit(
@@ -106,7 +81,7 @@ def fit(
                 state.step += 1
                 state.global_step += 1
 
-                if context.rank == 0 and state.step % config.log_steps_of(phase) == 0:
+                if context.rank == 0 and state.step % config.log_steps_of(phase.steps) == 0:
                     context.log(_measure(state, [*losses, "total"], reduced, phases))
                 every = phase.validate_steps or config.validate_steps
                 validated = every is not None and state.step % every == 0

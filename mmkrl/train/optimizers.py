@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mmkrl.kernels import row_updates
-from mmkrl.train.learner import Bound, Phase
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Phase
 
 _BOUNDS = {"free": row_updates.FREE, "ball": row_updates.BALL, "sphere": row_updates.SPHERE}
 _TINY = 1e-10  # torch's epsilon of Adagrad

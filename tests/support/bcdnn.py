@@ -8,9 +8,9 @@ import torch
 
 from mmkrl.data.splits.zero_shot import SplitConfig, Triple, split_pairs
 from mmkrl.data.views.knowledge import Images, Knowledge, Relationships
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.learner import BCDNNLearner
-from mmkrl.models.bcdnn.model import BCDNNConfig
-from mmkrl.train.loop import LoopConfig
+from mmkrl.train.config import LoopConfig
 
 RELATIONSHIPS, IMAGES_EACH, WORDS, FEATURES = 40, 6, 12, 16
 

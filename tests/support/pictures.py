@@ -13,7 +13,7 @@ from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.schemas import IMAGES, TEXTS
-from mmkrl.data.views.captions import CaptionSplit
+from mmkrl.data.views.config import CaptionSplit
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.extractor import Extractor, feature_tables
 from mmkrl.models.captions.data import CorpusCaptions

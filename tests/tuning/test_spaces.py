@@ -5,7 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from mmkrl.errors import UsageError
-from mmkrl.models.bcdnn.model import BCDNNConfig
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.config import TrainConfig
 from mmkrl.models.triples.config import TripleConfig

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from mmkrl.arrays import IntArray
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TEST, TRAIN, VALIDATION
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.errors import UserError
 
 SPLITS = (TRAIN, VALIDATION, TEST)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TRAIN
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.data.views.moments import mean_and_deviation
 from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import fingerprint
+from mmkrl.data.views.config import Backbones
 from mmkrl.errors import UserError
 from mmkrl.io.cached_files import made_once
-
-Backbones: TypeAlias = tuple[str, ...] | None
-"""Whose features: one backbone's as they are, several's :func:`joined`; None means the first of
-those that were extracted."""
 
 
 def map_features(

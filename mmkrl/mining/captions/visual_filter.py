@@ -19,7 +19,8 @@ from mmkrl.arrays import Float32Array, IntArray, UInt64Array
 from mmkrl.data.dataset import Dataset, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.schemas import DROPPED, EVIDENCE
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 from mmkrl.mining.captions.agreement import FOLDS, Agreement, part_columns, slot_names

@@ -19,7 +19,8 @@ from mmkrl.data.views.knowledge import Knowledge, chunks
 from mmkrl.evaluate.metrics.ranking import retrieval_metrics
 from mmkrl.evaluate.metrics.recognition import recognition
 from mmkrl.evaluate.tasks.pools import Pool
-from mmkrl.models.bcdnn.model import BCDNN, VARIANTS, BCDNNConfig
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.bcdnn.model import BCDNN, VARIANTS
 from mmkrl.train.learner import Batch, Phase
 
 _PROJECTED = 8192  # training images, spread over all, that the principal directions come from

@@ -18,20 +18,18 @@ The branches here are pure functions of word vectors and features; how they teac
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmkrl.config import Section
 from mmkrl.losses.cross_modal import distillation, hardest_triplets, multivariate_regression
 from mmkrl.losses.relationship import (
     graded_relationship,
     translation_consistency,
     triplet_relationship,
 )
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.train.dropout import Noise
 from mmkrl.train.learner import Batch
 
@@ -39,53 +37,6 @@ VARIANTS = ("full", "text_to_image", "text_only", "image_only")
 _WHITENING_FLOOR = 0.1  # directions weaker than this share of the strongest are left out
 _OVERSAMPLING = 32  # directions sought beyond those that are kept
 _DEVIATION_FLOOR = 0.1  # features vary at least this share of the mean deviation
-
-
-class BCDNNConfig(Section):
-    """The network and how its branches teach each other."""
-
-    dimension: int = Field(default=300, ge=8, json_schema_extra={"search": [128, 300, 512]})
-    """Dimension of the knowledge space."""
-    hidden: int = Field(default=1024, ge=8, json_schema_extra={"search": [512, 1024]})
-    """Width of each branch's hidden layer."""
-    projection: int | None = Field(
-        default=512, ge=8, json_schema_extra={"search": [256, 512, 1024]}
-    )
-    """Principal directions of the training images' features that the visual branch sees, whitened;
-    none, or more than the features have, leaves the features as they are."""
-    dropout: float = Field(default=0.3, ge=0, lt=1, json_schema_extra={"search": [0.1, 0.6]})
-    """Probability of dropping a hidden unit."""
-    strategy: Literal["graded", "triplet", "translation"] = "graded"
-    """Text loss: ``graded`` order of shared slots; ``triplet``, the plain triplets; or
-    ``translation``, TransE's energy of the parts alone."""
-    margin: float = Field(default=0.2, gt=0, le=1, json_schema_extra={"search": [0.05, 0.5]})
-    """Margin of every triplet, in cosine."""
-    translation_weight: float = Field(default=0.1, ge=0)
-    """Weight of the parts' TransE consistency beside the other text losses."""
-    rounds: int = Field(default=3, ge=1, le=20)
-    """K, how often the branches teach each other."""
-    text_steps: int = Field(default=200, ge=1)
-    """Optimiser steps of each textual phase."""
-    image_steps: int = Field(default=600, ge=1)
-    """Optimiser steps of each visual phase."""
-    text_rate: float = Field(default=5e-4, gt=0, json_schema_extra={"search": [1e-4, 2e-3]})
-    """Peak learning rate of the textual branch."""
-    image_rate: float = Field(default=1e-3, gt=0, json_schema_extra={"search": [2e-4, 5e-3]})
-    """Peak learning rate of the visual branch."""
-    memory: float = Field(default=0.8, ge=0, le=1, json_schema_extra={"search": [0.2, 0.95]})
-    """Alpha: share of its former vector in what a relationship is pulled towards; the rest is its
-    visual prototype."""
-    distillation_weight: float = Field(default=1.0, ge=0)
-    """Beta: weight of that pull."""
-    cross_modal_weight: float = Field(
-        default=30.0, ge=0, json_schema_extra={"search": [3.0, 100.0]}
-    )
-    """Gamma: weight of the triplets between text vectors and visual prototypes. They are small
-    beside the other losses: on validation, 1 is hardly felt and 30 to 100 are best."""
-    pool: int = Field(default=256, ge=2)
-    """Relationships drawn each step as cross-modal negatives."""
-    hardest: int = Field(default=10, ge=1)
-    """How many of them, the hardest, count for each anchor."""
 
 
 class TextBranch(nn.Module):

@@ -6,16 +6,17 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mmkrl.config import Section
-from mmkrl.losses.captions import Mining
+from mmkrl.losses.config import Mining
 from mmkrl.models.captions.fine_tune_config import FineTuneConfig
 from mmkrl.models.captions.mtls_config import TransferConfig
-from mmkrl.train.learner import OptimizerName
+from mmkrl.models.config import ModelConfig
+from mmkrl.train.config import OptimizerName
 
 
-class CaptionConfig(Section):
+class CaptionConfig(ModelConfig):
     """A dual encoder and how it is trained."""
 
+    family: str = "captions"
     dimension: int = Field(default=1024, ge=2, json_schema_extra={"search": [256, 512, 1024]})
     """Length of the vectors in the common space; of a GRU, its state."""
     measure: Literal["cosine", "order"] = "cosine"

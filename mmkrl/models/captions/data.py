@@ -8,8 +8,8 @@ from typing import Protocol
 
 from mmkrl.config import check
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.views.captions import Captions, CaptionSplit, load_captions
-from mmkrl.data.views.mapped_features import Backbones
+from mmkrl.data.views.captions import Captions, load_captions
+from mmkrl.data.views.config import Backbones, CaptionSplit
 from mmkrl.data.views.mapped_pictures import map_pictures
 from mmkrl.data.views.wikipedia import wikipedia_captions
 from mmkrl.encoders.config import ExtractConfig

@@ -17,7 +17,8 @@ from torch.nn import functional
 from mmkrl.data.views.vocabulary import Vocabulary
 from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError
-from mmkrl.losses.captions import SCORES, Mining, negatives, triplet_ranking
+from mmkrl.losses.captions import SCORES, negatives, triplet_ranking
+from mmkrl.losses.config import Mining
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.text_encoders import GRUEncoder, Layers, MeanEncoder, WordTable
 from mmkrl.train.dropout import Noise

@@ -32,7 +32,7 @@ from mmkrl.models.captions.data import CaptionData
 from mmkrl.models.captions.learner import CaptionLearner
 from mmkrl.models.captions.run import CaptionRun
 from mmkrl.models.config import TrainConfig
-from mmkrl.train.loop import LoopConfig
+from mmkrl.train.config import LoopConfig
 
 _BASELINE = "a baseline"  # no model is called so: its name has no blank
 

@@ -19,8 +19,9 @@ from mmkrl.models.captions.data import CaptionData
 from mmkrl.models.captions.learner import CaptionLearner, vocabulary_of
 from mmkrl.models.captions.registry import caption_learner
 from mmkrl.models.weights import load_weights, member_name
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import TrainContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 CAPTIONS = "captions.json"
 """What was read of the captions and what was not, beside the trained models."""

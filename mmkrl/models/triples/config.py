@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from mmkrl.config import Section
-from mmkrl.data.sampling.negatives import NegativesConfig
-from mmkrl.train.learner import Bound, OptimizerName
+from mmkrl.data.sampling.config import NegativesConfig
+from mmkrl.models.config import ModelConfig
+from mmkrl.train.config import Bound, OptimizerName
 
 Energy: TypeAlias = Literal["ss", "ii", "si", "is"]
 ENERGIES: tuple[Energy, ...] = ("ss", "ii", "si", "is")
@@ -69,9 +70,10 @@ class DescribedConfig(Section):
     """Probability of dropping a number of ComplEx's query."""
 
 
-class TripleConfig(Section):
+class TripleConfig(ModelConfig):
     """A model of triples and how it is trained."""
 
+    family: str = "triples"
     model: Literal["transe", "distmult", "complex", "rotate", "ikrl", "described"] = "transe"
     """Which model; ``described`` is ComplEx beside the entities' texts, and images if wanted."""
     dimension: int = Field(default=100, ge=2, json_schema_extra={"search": [50, 100, 200]})

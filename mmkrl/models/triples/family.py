@@ -23,7 +23,7 @@ from mmkrl.models.config import TrainConfig
 from mmkrl.models.triples.config import WHOLE
 from mmkrl.models.triples.run import TripleData, TripleRun
 from mmkrl.models.weights import load_weights, member_name
-from mmkrl.train.loop import LoopConfig
+from mmkrl.train.config import LoopConfig
 
 
 @dataclass(frozen=True)

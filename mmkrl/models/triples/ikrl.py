@@ -28,7 +28,8 @@ from mmkrl.models.triples.base import TripleModel
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.scores import RowScorer
 from mmkrl.models.triples.transe import TransE
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
 
 STRUCTURE, IMAGE = "s", "i"
 _TINY = 1e-12

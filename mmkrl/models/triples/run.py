@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 
 from mmkrl.data.dataset import Dataset
+from mmkrl.data.views.config import Backbones
 from mmkrl.data.views.entity_texts import EntityTexts, entity_texts
 from mmkrl.data.views.graph import EntityImages, Graph, entity_images, load_graph
-from mmkrl.data.views.mapped_features import Backbones
 from mmkrl.data.views.words import load_words
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import TrainContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 
 @dataclass(frozen=True)

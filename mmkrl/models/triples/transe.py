@@ -17,7 +17,8 @@ from mmkrl.evaluate.exact.scorer import Metric
 from mmkrl.kernels.translation import Pairs, translation_hinge
 from mmkrl.models.triples.base import TripleModel
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
 
 
 class TransE(TripleModel):

@@ -8,11 +8,11 @@ import pytest
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.serving.config import RegistryConfig
 from mmkrl.serving.log import log_model
 from mmkrl.serving.registry import (
     VALIDATION_FILE,
     Registry,
-    RegistryConfig,
     Validated,
     Verdict,
     as_text,

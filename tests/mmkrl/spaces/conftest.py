@@ -5,9 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkrl.data.views.words import GLOVE, load_words
+from mmkrl.data.views.config import GLOVE
+from mmkrl.data.views.words import load_words
 from mmkrl.encoders.config import ExtractConfig
-from mmkrl.models.bcdnn.model import BCDNN, BCDNNConfig
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.bcdnn.model import BCDNN
 from mmkrl.spaces.space import KnowledgeSpace
 
 TRIPLES = [

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mmkrl.errors import UserError
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Phase
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 
 class InterruptedRunError(Exception):
@@ -59,7 +60,7 @@ def assert_same_outcome(left, right):
     ("asked", "steps", "logged"), [(None, 60, 10), (None, 60_000, 300), (7, 60_000, 7)]
 )
 def test_a_long_phase_logs_no_more_points_than_a_curve_shows(asked, steps, logged):
-    assert LoopConfig(log_steps=asked).log_steps_of(Phase("a", steps, 0.1, "")) == logged
+    assert LoopConfig(log_steps=asked).log_steps_of(steps) == logged
 
 
 @pytest.fixture
@@ -248,7 +249,6 @@ def test_batch_must_be_divisible(make_learner, loop_config, tmp_path):
 
 
 def test_learning_rate_rises_then_falls_to_nearly_zero():
-    from mmkrl.train.learner import Phase
     from mmkrl.train.loop import _set_rate
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=9.0)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.learner import mean_word_vectors, slot_words
-from mmkrl.models.bcdnn.model import BCDNN, VARIANTS, BCDNNConfig, ImageBranch, TextBranch
+from mmkrl.models.bcdnn.model import BCDNN, VARIANTS, ImageBranch, TextBranch
 from mmkrl.train.dropout import Noise
 from mmkrl.train.learner import Batch
 

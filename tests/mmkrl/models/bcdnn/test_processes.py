@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mmkrl.models.bcdnn.learner import BCDNNLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.support.losses import paired_losses
 
 ROOT = Path(__file__).parents[4]

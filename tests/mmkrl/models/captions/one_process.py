@@ -11,9 +11,10 @@ import torch
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.learner import CaptionLearner
 from mmkrl.models.captions.registry import caption_learner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.distributed import distributed, mean_over_processes
-from mmkrl.train.loop import LoopConfig, fit, shard
+from mmkrl.train.loop import fit, shard
 from tests.support.captions import things
 from tests.support.pictures import photo_data
 from tests.support.processes import take_part

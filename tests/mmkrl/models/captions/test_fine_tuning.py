@@ -17,8 +17,9 @@ from mmkrl.losses.captions import negatives, triplet_ranking
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.run import CaptionRun
 from mmkrl.models.config import TrainConfig
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit, shard
+from mmkrl.train.loop import fit, shard
 from tests.support.pictures import SIZE, photo_data
 
 SMALL = {

@@ -12,8 +12,9 @@ from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.learner import CaptionLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.support.captions import THINGS, things
 
 SMALL = {"dimension": 32, "word_dimension": 12, "batch_size": 12, "learning_rate": 0.01}

@@ -8,7 +8,7 @@ from safetensors.torch import save
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
-from mmkrl.data.views.captions import CaptionSplit
+from mmkrl.data.views.config import CaptionSplit
 from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.io.storage import locate
@@ -16,7 +16,7 @@ from mmkrl.models.captions.data import CorpusCaptions
 from mmkrl.models.captions.methods import CaptionComparison
 from mmkrl.models.captions.run import CaptionRun, write_vocabularies
 from mmkrl.models.config import TrainConfig
-from mmkrl.train.loop import LoopConfig
+from mmkrl.train.config import LoopConfig
 from tests.support.captions import corpus, extracted
 
 ANIMALS = ("dog", "cat")

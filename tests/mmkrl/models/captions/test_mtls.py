@@ -14,8 +14,9 @@ from mmkrl.models.captions.mtls import NO_PARTNER
 from mmkrl.models.captions.mtls_config import TransferConfig
 from mmkrl.models.captions.mtls_learner import MTLSLearner
 from mmkrl.models.captions.structures import mixed, raw_images, raw_texts
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.support.captions import things
 
 SMALL = {

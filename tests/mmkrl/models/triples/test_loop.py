@@ -5,9 +5,10 @@ import torch
 
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Phase
-from mmkrl.train.loop import LoopConfig, _set_rate, fit
+from mmkrl.train.loop import _set_rate, fit
 from tests.support.graphs import row_graph, some_images
 
 LOOP = LoopConfig(clip_norm=0.02, checkpoint_steps=5, log_steps=1)
