@@ -9,16 +9,16 @@ import torch
 from mmkrl.arrays import Float32Array
 from mmkrl.data.dataset import Dataset
 from mmkrl.errors import UserError
-from mmkrl.spaces.ask import open_space
+from mmkrl.models.bcdnn.space import KnowledgeSpace
+from mmkrl.models.training import open_space
 from mmkrl.spaces.linking import Triple
-from mmkrl.spaces.space import KnowledgeSpace
 
 
 class LearnedSpace:
     """The space of a finished training, opened where it is first asked.
 
     Args:
-        trained: Output of the job ``train``.
+        trained: The training's dataset.
     """
 
     def __init__(self, trained: Dataset) -> None:
@@ -26,7 +26,13 @@ class LearnedSpace:
 
     @functools.cached_property
     def _space(self) -> KnowledgeSpace:
-        return open_space(self._trained)
+        space = open_space(self._trained)
+        if not isinstance(space, KnowledgeSpace):
+            raise UserError(
+                f"{self._trained.location} holds a space of kind {space.kind!r}: "
+                "mine.captions.trained names a training of BC-DNN"
+            )
+        return space
 
     def text(self, named: Triple) -> Float32Array | None:
         """The unit vector of a relationship, shape (D,); None if not all words are known."""

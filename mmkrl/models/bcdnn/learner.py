@@ -20,7 +20,7 @@ from mmkrl.evaluate.metrics.ranking import retrieval_metrics
 from mmkrl.evaluate.metrics.recognition import recognition
 from mmkrl.evaluate.tasks.pools import Pool
 from mmkrl.models.bcdnn.config import BCDNNConfig
-from mmkrl.models.bcdnn.model import BCDNN, VARIANTS
+from mmkrl.models.bcdnn.model import BCDNN
 from mmkrl.train.learner import Batch, Phase
 
 _PROJECTED = 8192  # training images, spread over all, that the principal directions come from
@@ -31,21 +31,12 @@ class BCDNNLearner:
 
     Args:
         knowledge: Relationships and images.
-        config: Network and alternation.
-        variant: ``full``; ``text_to_image`` (vision never teaches text, same number of steps);
-            ``text_only`` (the text phases alone); ``image_only`` (images regress to the mean of
-            the word vectors, text learns nothing).
-        batch_size: Rows of a global batch.
+        config: Network, alternation and which variant of it.
     """
 
-    def __init__(
-        self, knowledge: Knowledge, config: BCDNNConfig, *, variant: str, batch_size: int
-    ) -> None:
-        assert variant in VARIANTS
+    def __init__(self, knowledge: Knowledge, config: BCDNNConfig) -> None:
         self._knowledge = knowledge
         self._config = config
-        self._variant = variant
-        self._batch_size = batch_size
         relationships, images = knowledge.relationships, knowledge.images
         self._train = relationships.index(TRAIN)
         self._train_images = images.index(TRAIN)
@@ -63,11 +54,11 @@ class BCDNNLearner:
         c = self._config
         image = Phase("image", c.image_steps * c.rounds, c.image_rate, "image")
         text = Phase("text", c.text_steps * (c.rounds + 1), c.text_rate, "text")
-        if self._variant == "image_only":
+        if self._config.variant == "image_only":
             return [image]
-        if self._variant == "text_only":
+        if self._config.variant == "text_only":
             return [text]
-        if self._variant == "text_to_image":
+        if self._config.variant == "text_to_image":
             return [text, image]
         phases = [Phase("text_0", c.text_steps, c.text_rate, "text")]
         for k in range(1, c.rounds + 1):
@@ -77,7 +68,7 @@ class BCDNNLearner:
 
     @torch.no_grad()
     def begin(self, phase: Phase) -> None:
-        """Let the branch that will not learn say what it knows."""
+        """Compute this phase's targets with the frozen branch."""
         self.module.eval()
         if phase.branch == "image":
             self.module.taught.copy_(self.text_vectors())
@@ -119,7 +110,7 @@ class BCDNNLearner:
     def text_vectors(self) -> Tensor:
         """Unit vectors of all relationships, shape (R, D); of ``image_only``, mean word vectors."""
         word_R3W = self._knowledge.relationships.word_R3W.to(self._device)
-        if self._variant != "image_only":
+        if self._config.variant != "image_only":
             vectors: Tensor = self.module.text(word_R3W)
             return vectors
         return mean_word_vectors(word_R3W, self._train, self._config.dimension)
@@ -152,7 +143,7 @@ class BCDNNLearner:
 
     def _image_batch(self, generator: np.random.Generator, seed: int) -> Batch:
         images = self._knowledge.images
-        drawn = self._train_images[generator.integers(0, len(self._train_images), self._batch_size)]
+        drawn = self._train_images[generator.integers(0, len(self._train_images), self._config.batch_size)]
         rows = {
             "feature": images.features(drawn),
             "label": torch.from_numpy(images.label_N[drawn]),
@@ -162,7 +153,7 @@ class BCDNNLearner:
     def _text_batch(self, phase: Phase, generator: np.random.Generator, seed: int) -> Batch:
         relationships = self._knowledge.relationships
         self.module.bi_enhanced = phase.name not in ("text_0", "text")
-        drawn = self._sampler.anchors(self._batch_size, generator)
+        drawn = self._sampler.anchors(self._config.batch_size, generator)
         part_B3 = relationships.part_R3[self._train[drawn]]
         rows = {
             "label": torch.from_numpy(self._train[drawn]),

@@ -33,7 +33,6 @@ from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.train.dropout import Noise
 from mmkrl.train.learner import Batch
 
-VARIANTS = ("full", "text_to_image", "text_only", "image_only")
 _WHITENING_FLOOR = 0.1  # directions weaker than this share of the strongest are left out
 _OVERSAMPLING = 32  # directions sought beyond those that are kept
 _DEVIATION_FLOOR = 0.1  # features vary at least this share of the mean deviation

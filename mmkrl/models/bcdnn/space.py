@@ -131,15 +131,15 @@ class KnowledgeSpace(Space):
             among: Ids of the images that may be found; None means all of the gallery.
         """
         if among is None:
-            return best_answers(text_BD, self._gallery_GD, self._image_ids, count)
+            return best_answers(text_BD @ self._gallery_GD.T, self._image_ids, count)
         kept = [position for position, name in enumerate(self._image_ids) if name in among]
         names = [self._image_ids[position] for position in kept]
-        return best_answers(text_BD, self._gallery_GD[kept], names, count)
+        return best_answers(text_BD @ self._gallery_GD[kept].T, names, count)
 
     def recognise(self, image_BD: Tensor, count: int) -> list[list[Answer]]:
         """The best relationships for each image vector."""
         names = [" | ".join(triple) for triple in self._relationships]
-        return best_answers(image_BD, self._relationship_RD, names, count)
+        return best_answers(image_BD @ self._relationship_RD.T, names, count)
 
     @property
     def features(self) -> int:

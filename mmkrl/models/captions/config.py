@@ -105,3 +105,8 @@ class CaptionConfig(ModelConfig):
     def pretrained(self) -> bool:
         """Whether the word vectors of ``train.words`` are used."""
         return self.reads_words and self.words != "random"
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether single words have vectors that can be added and subtracted."""
+        return self.reads_words and self.measure == "cosine"

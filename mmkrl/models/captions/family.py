@@ -1,105 +1,95 @@
-"""The methods of a report on captions: every trained dual encoder, beside what it must beat."""
+"""The face of models of captions: dual encoders and MTLS on images with captions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from torch import Tensor
-
-from mmkrl.data.dataset import Dataset
-from mmkrl.data.splits.names import TEST
-from mmkrl.data.views.captions import Captions
-from mmkrl.data.views.words import load_words
-from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
-from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.report.query_values import Named
-from mmkrl.evaluate.report.summary import Headline
-from mmkrl.evaluate.tasks.arithmetic import Answered, answers, arithmetic_tasks
-from mmkrl.evaluate.tasks.caption_retrieval import (
-    IMAGE_TEXT,
-    TEXT_IMAGE,
-    CaptionSpace,
-    caption_tasks,
-)
-from mmkrl.evaluate.tasks.class_retrieval import class_tasks, cross_modal_tasks
-from mmkrl.evaluate.tasks.clustering import clustering_tasks
-from mmkrl.evaluate.tasks.values import TaskValues
 from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.data import CaptionData
-from mmkrl.models.captions.learner import CaptionLearner
-from mmkrl.models.captions.run import CaptionRun
-from mmkrl.models.config import TrainConfig
-from mmkrl.train.config import LoopConfig
+from mmkrl.models.config import CORPUS, FEATURES, TrainConfig
+from mmkrl.models.family import Family, Method, Sources, Trial
 
-_BASELINE = "a baseline"  # no model is called so: its name has no blank
+if TYPE_CHECKING:
+    from mmkrl.evaluate.baselines.captions import CaptionBaseline
+    from mmkrl.evaluate.report.query_values import Headline, Named
+    from mmkrl.evaluate.tasks.values import TaskValues
+    from mmkrl.models.captions.data import CaptionData
+    from mmkrl.models.captions.learner import CaptionLearner
+    from mmkrl.models.captions.space import DualEncoderSpace
 
-
-class Encoder(Protocol):
-    """What places images and captions in a common space, as far as it is measured."""
-
-    def space(self, split: str) -> CaptionSpace:
-        """The images and captions of a split."""
-        ...
-
-    def vectors_of(self, texts: list[str], /) -> Tensor:
-        """Unit vectors of any texts, shape (N, D)."""
-        ...
+_IMAGE_TEXT, _TEXT_IMAGE = "image-text", "text-image"
+CAPTIONS, ARITHMETIC = "captions.json", "arithmetic.html"
 
 
-@dataclass(frozen=True)
-class CaptionComparison:
-    """Dual encoders and baselines on images and captions that training has not seen.
+class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
+    """Dual encoders and baselines on images and captions that training has not seen."""
 
-    The methods are a model's name and seed, or a baseline's name after what tells it from a model;
-    see :class:`~mmkrl.evaluate.report.comparison.Comparison`.
-
-    Attributes:
-        train: The section the models were trained with.
-        evaluate: The section of this evaluation.
-        data: Images and captions.
-        trained: The models.
-    """
-
-    title: ClassVar[str] = "Captions of test images"
-    headlines: ClassVar[tuple[Headline, ...]] = ((IMAGE_TEXT, "R@1"), (TEXT_IMAGE, "R@1"))
+    config = CaptionConfig
+    title = "Captions of test images"
+    headlines: ClassVar[tuple[Headline, ...]] = ((_IMAGE_TEXT, "R@1"), (_TEXT_IMAGE, "R@1"))
     columns: ClassVar[tuple[Headline, ...]] = tuple(
         (task, metric)
-        for task in (IMAGE_TEXT, TEXT_IMAGE)
+        for task in (_IMAGE_TEXT, _TEXT_IMAGE)
         for metric in ("R@1", "R@5", "R@10", "median rank")
     )
 
-    train: TrainConfig
-    evaluate: EvaluateConfig
-    data: CaptionData
-    trained: Dataset
+    def inputs(self, models: Mapping[str, CaptionConfig], train: TrainConfig) -> tuple[str, ...]:
+        """The corpus and the features of its images; none where pairs come as a file."""
+        del models
+        return () if train.captions_from else (CORPUS, FEATURES)
 
-    def methods(self) -> list[tuple[str, ...]]:
-        """Every model with every seed, then every baseline."""
-        models = [(name, str(seed)) for name, seed in self.train.members]
-        return [*models, *((_BASELINE, name) for name in CAPTION_BASELINES)]
+    def load(self, sources: Sources) -> CaptionData:
+        """Images and captions, loaded when they are first wanted."""
+        from mmkrl.models.captions.data import CaptionData
 
-    def label(self, name: str, detail: str) -> str:
-        """The model's name, which its seeds share, or the baseline's."""
-        return detail if name == _BASELINE else name
+        return CaptionData(sources)
 
-    @property
-    def reference(self) -> str:
-        """The first model."""
-        return self.train.members[0][0]
+    def learner(self, model: CaptionConfig, data: CaptionData, seed: int) -> CaptionLearner:
+        """MTLS, a dual encoder with its image encoder, or one without, before training."""
+        import torch
 
-    @property
-    def served(self) -> tuple[str, ...]:
-        """The first model with the first seed."""
-        name, seed = self.train.members[0]
-        return name, str(seed)
+        from mmkrl.models.captions.fine_tuning import FineTuningLearner
+        from mmkrl.models.captions.learner import CaptionLearner
+        from mmkrl.models.captions.mtls_learner import MTLSLearner
 
-    def measure(self, split: str, name: str, detail: str) -> dict[str, TaskValues]:
-        """Retrieval both ways by one method; of test images, what classes and arithmetic tell."""
-        captions = self.data.load()
-        encoder, knows_words = self._encoder(captions, name, detail)
+        captions, words = data.captions, data.words if model.pretrained else None
+        pictures = data.pictures(model.fine_tune) if model.fine_tune else None
+        torch.manual_seed(seed)
+        if pictures is not None:
+            return FineTuningLearner(captions, model, pictures=pictures, words=words, seed=seed)
+        kind = MTLSLearner if model.transfer else CaptionLearner
+        return kind(captions, model, words=words, seed=seed)
+
+    def baselines(self, models: Mapping[str, CaptionConfig]) -> Sequence[str]:
+        """Chance, and linear maps."""
+        from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
+
+        del models
+        return tuple(CAPTION_BASELINES)
+
+    def measure(
+        self,
+        trial: Trial[CaptionConfig, CaptionData],
+        split: str,
+        method: Method,
+        learner: CaptionLearner | None,
+    ) -> dict[str, TaskValues]:
+        """Retrieval both ways; of test images, what classes and arithmetic tell."""
+        import numpy as np
+
+        from mmkrl.data.splits.names import TEST
+        from mmkrl.evaluate.tasks.arithmetic import arithmetic_tasks
+        from mmkrl.evaluate.tasks.caption_retrieval import caption_tasks
+        from mmkrl.evaluate.tasks.class_retrieval import class_tasks, cross_modal_tasks
+        from mmkrl.evaluate.tasks.clustering import clustering_tasks
+
+        captions = trial.data.captions
+        encoder: CaptionLearner | CaptionBaseline
+        if learner is None:
+            encoder, knows_words = self._baseline(trial, method), captions.text_CF is None
+        else:
+            encoder, knows_words = learner, trial.models[method.name].knows_words
         space = encoder.space(split)
         tasks = caption_tasks(space)
         if split != TEST:
@@ -113,47 +103,91 @@ class CaptionComparison:
             if knows_words:
                 raw_NF, word_LD = captions.features(image_N), encoder.vectors_of(label_L.tolist())
                 tasks |= class_tasks(space.image_ID, class_N, word_CD=word_LD.cpu(), raw_NF=raw_NF)
-        if self.evaluate.swaps and knows_words:
+        if trial.config.swaps and knows_words:
             texts = [captions.texts[c] for c in captions.captions(TEST)]
-            tasks |= arithmetic_tasks(space, texts, self.evaluate.swaps, encoder.vectors_of)
+            tasks |= arithmetic_tasks(space, texts, trial.config.swaps, encoder.vectors_of)
         return tasks
 
-    def _encoder(self, captions: Captions, name: str, detail: str) -> tuple[Encoder, bool]:
-        """A method's encoder; and whether single words have vectors of their own."""
-        if name == _BASELINE:
-            words = load_words(self.data.words)
-            encoder = CAPTION_BASELINES[detail](captions, words, self.evaluate)
-            return encoder, captions.text_CF is None
-        return self._trained(captions, name, int(detail)), _knows_words(self.train.captions[name])
-
-    def swapped(self, name: str, seed: int) -> tuple[list[Answered], list[str]]:
-        """What one model finds by arithmetic, if it can be asked; ids of the images by position."""
-        if not (self.evaluate.swaps and _knows_words(self.train.captions[name])):
-            return [], []
-        captions = self.data.load()
-        learner = self._trained(captions, name, seed)
-        texts = [captions.texts[c] for c in captions.captions(TEST)]
-        found = answers(learner.space(TEST), texts, self.evaluate.swaps, learner.vectors_of)
-        return list(found), [captions.ids[i] for i in captions.images(TEST)]
-
-    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+    def queries(
+        self, data: CaptionData, split: str, tasks: Mapping[str, TaskValues]
+    ) -> dict[str, Named]:
         """Images by their id; captions by that of their image and what they say."""
-        captions = self.data.load()
+        from mmkrl.evaluate.report.query_values import Named
+
+        captions = data.captions
         ids = [captions.ids[i] for i in captions.images(split)]
         texts = [captions.texts[c] for c in captions.captions(split)]
         named = {}
         for task, values in tasks.items():
             names = [ids[image] for image in values.groups.tolist()]
-            if task == TEXT_IMAGE:
+            if task == _TEXT_IMAGE:
                 names = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
             named[task] = Named(names, [""] * len(names))
         return named
 
-    def _trained(self, captions: Captions, name: str, seed: int) -> CaptionLearner:
-        run = CaptionRun(self.train.captions[name], LoopConfig(), self.data, seed)
-        return run.trained(captions, self.trained, name)
+    def space(
+        self, model: CaptionConfig, learner: CaptionLearner, sources: Sources, data: CaptionData
+    ) -> DualEncoderSpace:
+        """Both encoders, with every image and caption as what can be found."""
+        from mmkrl.models.captions.space import build_space
 
+        del sources
+        return build_space(learner, data.captions, data.extract(model.fine_tune))
 
-def _knows_words(config: CaptionConfig) -> bool:
-    """Whether single words have vectors that can be added and subtracted."""
-    return config.reads_words and config.measure == "cosine"
+    def problems(self, models: Mapping[str, CaptionConfig], train: TrainConfig) -> list[str]:
+        """One encoder alone can be fine-tuned."""
+        tuned = [name for name, model in models.items() if model.fine_tune]
+        if not tuned or len(train.features or ()) < 2:
+            return []
+        return [
+            f"train.models: {', '.join(tuned)} would fine-tune an encoder, and train.features "
+            f"names {len(train.features or ())}; name one"
+        ]
+
+    def files(self, models: Mapping[str, CaptionConfig], data: CaptionData) -> Mapping[str, bytes]:
+        """What was read of the captions and what was not, and the models' vocabularies."""
+        from mmkrl.models.captions.learner import vocabulary_of
+
+        captions, found, read = data.captions, {}, {}
+        for name, model in models.items():
+            if model.reads_words:
+                vocabulary = vocabulary_of(captions, model)
+                encoded = vocabulary.encode(captions.texts)
+                found[f"models/{name}/vocabulary.json"] = vocabulary.to_json()
+                read[name] = {
+                    "words": len(vocabulary.words),
+                    "unknown_words": encoded.unknown,
+                    "truncated_captions": encoded.truncated,
+                }
+        text = json.dumps({"statistics": dict(captions.statistics), "models": read}, indent=1)
+        return found | {CAPTIONS: text.encode()}
+
+    def pages(
+        self,
+        trial: Trial[CaptionConfig, CaptionData],
+        name: str,
+        learner: CaptionLearner,
+        sources: Sources,
+    ) -> dict[str, str]:
+        """What the model finds by arithmetic, if it can be asked."""
+        from mmkrl.data.splits.names import TEST
+        from mmkrl.evaluate.tasks.arithmetic import answers
+        from mmkrl.viz.swaps import swaps_page
+
+        if not (trial.config.swaps and trial.models[name].knows_words):
+            return {}
+        captions = trial.data.captions
+        texts = [captions.texts[c] for c in captions.captions(TEST)]
+        found = answers(learner.space(TEST), texts, trial.config.swaps, learner.vectors_of)
+        ids = [captions.ids[i] for i in captions.images(TEST)]
+        answered = list(found)
+        if not answered:
+            return {}
+        return {ARITHMETIC: swaps_page(answered, ids, sources.datasets[CORPUS])}
+
+    def _baseline(
+        self, trial: Trial[CaptionConfig, CaptionData], method: Method
+    ) -> CaptionBaseline:
+        from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
+
+        return CAPTION_BASELINES[method.name](trial.data.captions, trial.data.words, trial.config)

@@ -62,6 +62,7 @@ class CaptionLearner:
         self._train_N = captions.captions(TRAIN)
         self._epochs = ShuffledEpochs(len(self._train_N), seed)
         self.vocabulary = vocabulary
+        self.word_dimension = words.dimension if words else 0
         self._encoded: EncodedTexts | None = None
         if config.reads_words:
             self.vocabulary = vocabulary or vocabulary_of(captions, config)

@@ -1,124 +1,128 @@
-"""The methods of a report on triples: every trained model, in each way that it can be asked."""
+"""The face of models of triples: a knowledge graph, with its images and texts if there are any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+from mmkrl.models.config import FEATURES, GRAPH, TrainConfig
+from mmkrl.models.family import Family, Method, Sources, Trial
+from mmkrl.models.triples.config import WHOLE, TripleConfig
 
-from mmkrl.arrays import IntArray
-from mmkrl.data.dataset import Dataset
-from mmkrl.data.splits.names import TEST, TRAIN
-from mmkrl.data.views.graph import Graph, pictured
-from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.exact.triple_filter import KnownTriples
-from mmkrl.evaluate.report.query_values import Named
-from mmkrl.evaluate.report.summary import Headline
-from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION, Ranker, tasks_of_ranks
-from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION, classification_tasks
-from mmkrl.evaluate.tasks.values import TaskValues
-from mmkrl.models.config import TrainConfig
-from mmkrl.models.triples.config import WHOLE
-from mmkrl.models.triples.run import TripleData, TripleRun
-from mmkrl.models.weights import load_weights, member_name
-from mmkrl.train.config import LoopConfig
+if TYPE_CHECKING:
+    from mmkrl.arrays import IntArray
+    from mmkrl.data.views.graph import Graph
+    from mmkrl.evaluate.report.query_values import Headline, Named
+    from mmkrl.evaluate.tasks.values import TaskValues
+    from mmkrl.models.triples.data import TripleData
+    from mmkrl.models.triples.learner import TripleLearner
+    from mmkrl.models.triples.space import TripleSpace
+
+_LINK_PREDICTION, _CLASSIFICATION = "link prediction", "triple classification"
 
 
-@dataclass(frozen=True)
-class TripleComparison:
-    """Models of triples on the test triples of their graph.
+class TriplesFamily(Family[TripleConfig, "TripleData"]):
+    """Models of triples on the test triples of their graph, in every way that they can be asked."""
 
-    The methods are (name, seed, view) triples; see
-    :class:`~mmkrl.evaluate.report.comparison.Comparison`.
-
-    Attributes:
-        train: The section the models were trained with.
-        evaluate: The section of this evaluation.
-        data: The graph and its images.
-        trained: The models.
-        rank: Where triples are ranked.
-    """
-
-    title: ClassVar[str] = "Test triples, filtered"
+    config = TripleConfig
+    title = "Test triples, filtered"
     headlines: ClassVar[tuple[Headline, ...]] = (
-        (LINK_PREDICTION, "MRR"),
-        (LINK_PREDICTION, "Hits@10"),
-        (CLASSIFICATION, "accuracy"),
+        (_LINK_PREDICTION, "MRR"),
+        (_LINK_PREDICTION, "Hits@10"),
+        (_CLASSIFICATION, "accuracy"),
     )
     columns: ClassVar[tuple[Headline, ...]] = (
-        *((LINK_PREDICTION, metric) for metric in ("MR", "MRR", "Hits@1", "Hits@3", "Hits@10")),
-        (CLASSIFICATION, "accuracy"),
+        *((_LINK_PREDICTION, metric) for metric in ("MR", "MRR", "Hits@1", "Hits@3", "Hits@10")),
+        (_CLASSIFICATION, "accuracy"),
     )
 
-    train: TrainConfig
-    evaluate: EvaluateConfig
-    data: TripleData
-    trained: Dataset
-    rank: Ranker
+    def inputs(self, models: Mapping[str, TripleConfig], train: TrainConfig) -> tuple[str, ...]:
+        """The graph, and the features of its images if a model looks at them."""
+        del train
+        pictured = any(model.pictured for model in models.values())
+        return (GRAPH, FEATURES) if pictured else (GRAPH,)
 
-    def methods(self) -> list[tuple[str, ...]]:
-        """Every view of every model with every seed."""
-        return [
-            (name, str(seed), view)
-            for name, seed in self.train.members
-            for view in self.train.triples[name].views
-        ]
+    def load(self, sources: Sources) -> TripleData:
+        """The graph; images and texts are loaded for the models that look at them."""
+        from mmkrl.models.triples.data import TripleData
 
-    def label(self, name: str, seed: str, view: str) -> str:  # noqa: ARG002 - seeds share a label
-        """The model's name, and how it is asked if there are several ways."""
-        return name if view == WHOLE else f"{name} {view}"
+        return TripleData(sources)
 
-    @property
-    def reference(self) -> str:
-        """The label of the first model."""
-        name, _ = self.train.members[0]
-        return self.label(name, "", WHOLE)
+    def learner(self, model: TripleConfig, data: TripleData, seed: int) -> TripleLearner:
+        """A model of triples before training."""
+        import torch
 
-    @property
-    def served(self) -> tuple[str, ...]:
-        """The first model with the first seed, by all it has."""
-        name, seed = self.train.members[0]
-        return name, str(seed), WHOLE
+        from mmkrl.models.triples.learner import TripleLearner
 
-    def measure(self, split: str, name: str, seed: str, view: str) -> dict[str, TaskValues]:
+        images = data.images() if model.pictured else None
+        texts = data.texts(model.described.lexical) if model.textual else None
+        torch.manual_seed(seed)
+        return TripleLearner(data.graph, model, images=images, texts=texts, seed=seed)
+
+    def views(self, model: TripleConfig) -> Sequence[str]:
+        """By all that it has, by its structure alone, and so on."""
+        return ["" if view == WHOLE else view for view in model.views]
+
+    def measure(
+        self,
+        trial: Trial[TripleConfig, TripleData],
+        split: str,
+        method: Method,
+        learner: TripleLearner | None,
+    ) -> dict[str, TaskValues]:
         """Link prediction and, of test triples, triple classification of one view.
 
         What is measured on validation triples knows nothing of those of the test, as in training.
         """
-        run = TripleRun(self.train.triples[name], LoopConfig(), self.data, int(seed))
-        graph = self.data.load()
-        learner = run.learner(graph)
-        learner.module.load_state_dict(
-            load_weights(self.trained.location, member_name(name, int(seed)))
-        )
-        scorer = learner.scorer(view)
-        pictured_E = pictured(graph, self.data.graph)
+        from mmkrl.data.splits.names import TEST
+        from mmkrl.evaluate.exact.triple_filter import KnownTriples
+        from mmkrl.evaluate.tasks.link_prediction import tasks_of_ranks
+        from mmkrl.evaluate.tasks.triple_classification import classification_tasks
+
+        assert learner is not None
+        graph = trial.data.graph
+        scorer = learner.scorer(method.view or WHOLE)
         known = KnownTriples.of(_filter(graph, split))
-        ranks = self.rank(scorer, graph.triples[split], known=known)
-        tasks = tasks_of_ranks(graph, ranks, pictured_E, split=split)
+        ranks = trial.rank(scorer, graph.triples[split], known=known)
+        tasks = tasks_of_ranks(graph, ranks, trial.data.pictured_E, split=split)
         if split != TEST:
             return tasks
-        return tasks | classification_tasks(graph, scorer, seed=self.evaluate.seed)
+        return tasks | classification_tasks(graph, scorer, seed=trial.config.seed)
 
-    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+    def queries(
+        self, data: TripleData, split: str, tasks: Mapping[str, TaskValues]
+    ) -> dict[str, Named]:
         """Triples by their parts; what is looked for stands in brackets."""
-        graph = self.data.load()
+        from mmkrl.evaluate.report.query_values import Named
+
+        graph = data.graph
         rows = graph.triples[split].tolist()
         triples = [(graph.entities[h], graph.relations[r], graph.entities[t]) for h, r, t in rows]
         named = {}
         for task, values in tasks.items():
             assert values.asked is not None
-            places = [divmod(place, len(triples)) for place in values.asked.tolist()]
-            several = task == LINK_PREDICTION
-            names = [_asked(triples[n], side if several else None) for side, n in places]
-            named[task] = Named(names, [triples[n][1] for _, n in places])
+            positions = [divmod(position, len(triples)) for position in values.asked.tolist()]
+            several = task == _LINK_PREDICTION
+            names = [_asked(triples[n], side if several else None) for side, n in positions]
+            named[task] = Named(names, [triples[n][1] for _, n in positions])
         return named
+
+    def space(
+        self, model: TripleConfig, learner: Any, sources: Sources, data: TripleData
+    ) -> TripleSpace:
+        """Tables of what the model knows of every entity and relation."""
+        from mmkrl.models.triples.space import TripleSpace
+
+        del model, sources
+        return TripleSpace.of(learner.module, data.graph)
 
 
 def _filter(graph: Graph, split: str) -> IntArray:
     """What a filtered ranking of a split must not count."""
+    import numpy as np
+
+    from mmkrl.data.splits.names import TEST, TRAIN
+
     if split == TEST:
         return graph.known()
     return np.concatenate([graph.triples[TRAIN], graph.triples[split]])

@@ -7,8 +7,7 @@ images or texts that it learned from. Scores are those of the model's evaluation
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,23 @@ from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.registry import make_model
 from mmkrl.models.triples.scores import RowScorer, block_scores
 from mmkrl.spaces.linking import Triple
-from mmkrl.spaces.space import Answer
+from mmkrl.spaces.space import (
+    Answer,
+    QueryOptions,
+    Reply,
+    Row,
+    Space,
+    Task,
+    read_description,
+)
 
-_TABLES, _DESCRIPTION = "tables.safetensors", "triples.json"
+_TABLES = "tables.safetensors"
 _HEAD, _TAIL = 0, 2
 _CHUNK = 8192  # entities scored at once
 _SUGGESTED = 3
 
 
-class TripleSpace:
+class TripleSpace(Space):
     """What a trained model says of the entities and relations of its graph.
 
     Args:
@@ -47,6 +54,9 @@ class TripleSpace:
             answer, where that differs; ``relation``, a row each, and one for its reciprocal if the
             model has any; ``known`` (N, 3), the triples of training and validation.
     """
+
+    kind = "triples"
+    columns = {"head": "string", "relation": "string", "tail": "string"}  # noqa: RUF012 - a ClassVar
 
     def __init__(self, description: dict[str, Any], tables: dict[str, Tensor]) -> None:
         self._description, self._tables = description, tables
@@ -59,11 +69,26 @@ class TripleSpace:
         self._scorer = self._make_scorer()
 
     @property
-    def example(self) -> Triple:
-        """A triple that the graph states."""
-        head, relation, tail = self._tables["known"][0].tolist()
+    def tasks(self) -> Mapping[str, Task]:
+        """What it can be asked.
+
+        * ``score_triples``: how plausible ``head``, ``relation``, ``tail`` are;
+        * ``predict_tails``: the best tails for ``head`` and ``relation``;
+        * ``predict_heads``: the best heads for ``relation`` and ``tail``.
+        """
+        return {
+            "score_triples": Task(("head", "relation", "tail"), self._scored),
+            "predict_tails": Task(("head", "relation"), self._tails),
+            "predict_heads": Task(("relation", "tail"), self._heads),
+        }
+
+    @property
+    def example(self) -> Mapping[str, Any]:
+        """The first triple that the graph states, without its tail."""
+        head, relation, _ = self._tables["known"][0].tolist()
         entities, relations = self._names["entity"], self._names["relation"]
-        return entities[head], relations[relation], entities[tail]
+        named = {"head": entities[head], "relation": relations[relation]}
+        return {"task": "predict_tails", **named}
 
     @classmethod
     def of(cls, model: TripleModel, graph: Graph) -> TripleSpace:
@@ -135,15 +160,26 @@ class TripleSpace:
 
     def save(self, folder: Path) -> None:
         """Write the space into a folder: safetensors and JSON only."""
-        folder.mkdir(parents=True, exist_ok=True)
+        self._describe(folder, self._description)
         save_file(self._tables, folder / _TABLES)
-        (folder / _DESCRIPTION).write_text(json.dumps(self._description), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> TripleSpace:
         """Read a space that :meth:`save` wrote; nothing in it is executed."""
-        description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        return cls(description, load_file(folder / _TABLES))
+        return cls(read_description(folder), load_file(folder / _TABLES))
+
+    def _scored(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
+        del options
+        scores = self.score([(head, relation, tail) for head, relation, tail in rows])
+        return [Reply(answers=[Answer("", score)]) for score in scores]
+
+    def _tails(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
+        found = (self.tails(h, r, options.count, new=options.new) for h, r in rows)
+        return [Reply(answers=answers) for answers in found]
+
+    def _heads(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
+        found = (self.heads(r, t, options.count, new=options.new) for r, t in rows)
+        return [Reply(answers=answers) for answers in found]
 
     @torch.inference_mode()
     def _best(self, side: int, pair: tuple[int, int], count: int, *, new: bool) -> list[Answer]:
