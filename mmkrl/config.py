@@ -16,7 +16,6 @@ from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from mmkrl.errors import UsageError
-from mmkrl.io.storage import locate
 
 
 class Section(BaseModel):
@@ -48,6 +47,8 @@ def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:
     Raises:
         UsageError: the file cannot be read, a key is unknown, or a value does not fit.
     """
+    from mmkrl.io.storage import locate  # pyarrow and obstore, which --help does not need
+
     location = locate(path)
     if not location.is_file():
         raise UsageError(f"--config {path}: no such file")

@@ -18,7 +18,7 @@ from mmkrl.models.weights import SPACE_FOLDER, load_weights, member_name, restor
 from mmkrl.serving.log import log_model
 from mmkrl.spaces.build import build_space
 from mmkrl.spaces.triple_space import TripleSpace
-from mmkrl.tracking import Run as TrackedRun
+from mmkrl.tracking.runs import Run as TrackedRun
 
 
 def publish_space(
