@@ -22,9 +22,11 @@ from cluster.decoding import plan_pieces
 from cluster.extraction import extract, workers
 from cluster.session import session
 from cluster.units import run_units
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import SourceConfig, plan
+from mmkrl.data.ingest import ingest_unit
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.registry import plan
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.report import extraction_metrics
 from mmkrl.io.storage import Location, locate

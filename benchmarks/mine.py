@@ -23,7 +23,7 @@ from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.parser import foreign, pipeline, read
 from mmkrl.mining.captions.statement_counts import count_slice
 from mmkrl.mining.captions.synonyms import Names
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.config import MineConfig
 
 _SENTENCES = (2_000, 20_000)
 _COUNTED = ((40_000, 400_000), (40_000, 4_000_000))

@@ -15,7 +15,7 @@ from jobs.sides import sides, told
 from mmkrl.data.digest import fingerprint
 from mmkrl.evaluate.report.compare import compare, figures
 from mmkrl.io.storage import locate
-from mmkrl.tracking import run as tracked_run
+from mmkrl.tracking.runs import run as tracked_run
 from mmkrl.viz.compare import page, text, verdict
 
 logger = logging.getLogger(__name__)

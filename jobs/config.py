@@ -10,16 +10,16 @@ from pydantic import Field, model_validator
 from cluster.config import ClusterConfig
 from cluster.sweep_config import SweepConfig
 from mmkrl.config import Section
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.graphs.config import GraphConfig
-from mmkrl.data.ingest import IngestConfig
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.mining.captions.parser import ParseConfig
-from mmkrl.mining.dedupe.workflow import DedupeConfig
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.captions.config import ParseConfig
+from mmkrl.mining.config import MineConfig
+from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.models.config import TrainConfig
 from mmkrl.serving.config import RegistryConfig
-from mmkrl.tracking import TrackingConfig
+from mmkrl.tracking.config import TrackingConfig
 
 
 class QueryConfig(Section):

@@ -8,7 +8,7 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from mmkrl.mining.dedupe.workflow import dedupe
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobs.command import Outcome, command, no_cluster
 from jobs.config import PipelineConfig
 from mmkrl.errors import UserError
-from mmkrl.tracking import deliver
+from mmkrl.tracking.runs import deliver
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:  # noqa: ARG001 - every job's

@@ -19,7 +19,7 @@ from mmkrl.evaluate.report.comparison import Comparison, by_label, keep_values, 
 from mmkrl.evaluate.report.evaluation import REPORT
 from mmkrl.evaluate.report.report import as_table, as_text, from_json
 from mmkrl.evaluate.report.summary import differences, headline, summarise
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:

@@ -19,7 +19,7 @@ from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished
 from mmkrl.encoders.backbones import RANDOM
 from mmkrl.encoders.report import extraction_metrics
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()) -> Outcome:

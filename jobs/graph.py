@@ -13,7 +13,7 @@ from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from mmkrl.data.graphs.build import build_graph
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from mmkrl.data.ingest import ingest_unit
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.data.readers import ReadUnit, plan
-from mmkrl.tracking import Run
+from mmkrl.data.readers.records import ReadUnit
+from mmkrl.data.readers.registry import plan
+from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:

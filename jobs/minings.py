@@ -23,7 +23,7 @@ from mmkrl.mining.publish import read_parts, write_mined
 from mmkrl.mining.registry import make_miner
 from mmkrl.mining.relationships import CAPTIONS, assemble
 from mmkrl.spaces.closeness import LearnedSpace
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 from mmkrl.viz.audit import audit
 
 

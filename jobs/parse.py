@@ -10,7 +10,7 @@ from jobs.steps import Step
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.mining.captions.extract import parse_part
 from mmkrl.mining.captions.parser import versions
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:

@@ -12,7 +12,7 @@ from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
 from mmkrl.evaluate.report.evaluation import Evaluation
 from mmkrl.serving.registry import CARD_FILE, VALIDATION_FILE, Registry, Verdict, as_text
-from mmkrl.tracking import run as tracked_run
+from mmkrl.tracking.runs import run as tracked_run
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from mmkrl.serving.card import Facts, model_card
 from mmkrl.serving.log import log_model
 from mmkrl.serving.registry import Registry, Validated, Verdict, logged_model, verdict
 from mmkrl.spaces.ask import unpack_space
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 
 def model_uri(trained: Dataset, tracked: Run) -> str:

@@ -16,8 +16,8 @@ from mmkrl.evaluate.report.evaluation import Evaluation
 from mmkrl.io.storage import locate
 from mmkrl.spaces.ask import open_space
 from mmkrl.spaces.space import KnowledgeSpace
-from mmkrl.tracking import flatten
 from mmkrl.tracking.outputs import output_of
+from mmkrl.tracking.runs import flatten
 from mmkrl.viz.compare import Setting, Source, Told
 from mmkrl.viz.compare_pictures import Shown, found
 from mmkrl.viz.gallery import Shelf

@@ -17,9 +17,9 @@ from jobs.config import PipelineConfig
 from mmkrl.config import identity
 from mmkrl.data.dataset import Dataset, Origin, open_dataset
 from mmkrl.data.digest import content_id, fingerprint
-from mmkrl.data.graphs import graph_listing
+from mmkrl.data.graphs.layouts import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
-from mmkrl.data.readers import listing
+from mmkrl.data.readers.registry import listing
 from mmkrl.errors import UsageError, UserError
 from mmkrl.io.storage import Location, locate
 from mmkrl.mining.relationships import CAPTIONS

@@ -13,8 +13,8 @@ from jobs.recorded import Work, recorded
 from jobs.steps import Step
 from jobs.trainings import training
 from mmkrl.models.weights import collect
-from mmkrl.tracking import Run as TrackedRun
-from mmkrl.tracking import run as tracked_run
+from mmkrl.tracking.runs import Run as TrackedRun
+from mmkrl.tracking.runs import run as tracked_run
 from mmkrl.train.learner import Measurement
 from mmkrl.viz.curves import loss_curve
 

@@ -17,7 +17,7 @@ from mmkrl.models.captions.run import CaptionRun, train_captions, write_vocabula
 from mmkrl.models.triples.run import TripleData, TripleRun, train_triples
 from mmkrl.models.weights import member_name
 from mmkrl.serving.publish import publish_space, publish_triples
-from mmkrl.tracking import Run as TrackedRun
+from mmkrl.tracking.runs import Run as TrackedRun
 from mmkrl.train.context import TrainContext
 
 

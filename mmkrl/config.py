@@ -17,7 +17,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from mmkrl.errors import UsageError
-from mmkrl.io.storage import locate
 
 
 class Section(BaseModel):
@@ -49,6 +48,8 @@ def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:
     Raises:
         UsageError: the file cannot be read, a key is unknown, or a value does not fit.
     """
+    from mmkrl.io.storage import locate  # pyarrow and obstore, which --help does not need
+
     location = locate(path)
     if not location.is_file():
         raise UsageError(f"--config {path}: no such file")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 from mmkrl.train.learner import Measurement
 from tuning.spaces import Settings
 from tuning.trials import Trials

@@ -21,7 +21,7 @@ from jobs.steps import Step, finished
 from jobs.trainings import training
 from mmkrl.data.dataset import write_file
 from mmkrl.errors import UsageError, UserError
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 from mmkrl.train.context import TrainContext
 from tuning.page import page
 from tuning.recording import Recorder

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-from pydantic import Field
 
-from mmkrl.config import Section
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.digest import content_id
 from mmkrl.data.isolation.parent import shared
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.pictures import Header, Limits, UnusablePicture
-from mmkrl.data.readers import ReadUnit, Record, SourceConfig, Unreadable, read
+from mmkrl.data.readers.records import ReadUnit, Record, Unreadable
+from mmkrl.data.readers.registry import read
 from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TARGETS, TEXTS
 from mmkrl.data.writing import UnitWriter
 from mmkrl.io.storage import Location
@@ -25,27 +25,6 @@ _INSPECTOR = "mmkrl.data.pictures:inspector"
 _LOT_ROWS = 256
 _LOT_BYTES = 8 << 20  # pictures of one lot, in bytes; a larger one is a lot of its own
 Item: TypeAlias = Record | Unreadable
-
-
-class IngestConfig(Section):
-    """What to read, and how large a picture may be."""
-
-    sources: list[SourceConfig]
-    """Where images and texts come from; read in this order."""
-    unit_rows: int = Field(default=1000, ge=1)
-    """Most rows to read in one piece, where the format can be cut (a tar cannot)."""
-    unit_mb: int = Field(default=64, ge=1)
-    """Most MiB of pictures to read in one piece, where the format can be cut; smaller pieces make
-    a kill cheaper."""
-    max_bytes: int = Field(default=32 << 20, ge=1)
-    """Largest encoded picture, in bytes; larger ones become dead letters."""
-    max_pixels: int = Field(default=64_000_000, ge=1)
-    """Largest picture, width times height; larger ones become dead letters undecoded."""
-
-    @property
-    def limits(self) -> Limits:
-        """The limits for one picture."""
-        return Limits(self.max_bytes, self.max_pixels)
 
 
 def ingest_unit(
@@ -57,7 +36,7 @@ def ingest_unit(
     formats: Counter[str] = Counter()
     items = read(unit, config.sources[unit.source], max_bytes=config.max_bytes)
     for lot in _lots(items):
-        tables = _tables(lot, config.limits)
+        tables = _tables(lot, Limits(config.max_bytes, config.max_pixels))
         writer.add(tables)
         rows_in += len(lot)
         formats.update(tables["images"].column("format").to_pylist())

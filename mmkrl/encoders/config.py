@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import OPERATIONAL, Section
-from mmkrl.data.pictures import Fit
+from mmkrl.data.config import Fit
 from mmkrl.data.views.config import Backbones
 
 BackboneName: TypeAlias = Literal[

@@ -12,7 +12,7 @@ from mmkrl.io.storage import Location
 from mmkrl.models.training import SPACE_FOLDER
 from mmkrl.serving.log import log_model
 from mmkrl.spaces.space import Space
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 
 
 def publish_space(

@@ -9,7 +9,7 @@ from jobs.config import PipelineConfig
 from jobs.sides import differing, sides, told
 from mmkrl.errors import UserError
 from mmkrl.evaluate.report.compare import compare
-from mmkrl.tracking import run
+from mmkrl.tracking.runs import run
 from tests.support.evaluations import CONFIG, QUERIES, evaluation
 from tests.support.tracking import local_store
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from mmkrl.config import Section
-from mmkrl.data.readers.records import TextRole
+from mmkrl.data.readers.config import TextRole
 
 Layout = Literal["ikrl", "openke", "tsv", "parquet"]
 TextKind = Literal["name", "gloss", "description"]

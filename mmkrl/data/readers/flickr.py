@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.inputs import text_lines
 from mmkrl.data.readers.listed import annotation_file, plan_annotated, split_files
-from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
+from mmkrl.data.readers.records import Cut, ReadUnit, Row
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 

@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mmkrl.data.readers.config import TEXT_ROLES, SourceConfig
 from mmkrl.data.readers.inputs import InputFile, input_files, text_lines
 from mmkrl.data.readers.listed import plan_listed
-from mmkrl.data.readers.records import TEXT_ROLES, Cut, ListedFile, ReadUnit, SourceConfig
+from mmkrl.data.readers.records import Cut, ListedFile, ReadUnit
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate
 

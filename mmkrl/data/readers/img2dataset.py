@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from mmkrl.data.readers import parquet
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.inputs import InputFile, concurrently, input_files
-from mmkrl.data.readers.records import Cut, ReadUnit, Record, Row, SourceConfig, Unreadable
+from mmkrl.data.readers.records import Cut, ReadUnit, Record, Row, Unreadable
 from mmkrl.data.readers.webdataset import sample_record, samples
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.inputs import load_annotations
 from mmkrl.data.readers.listed import annotation_file, plan_annotated
-from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
+from mmkrl.data.readers.records import Cut, ReadUnit, Row
 
 
 class _Sentence(BaseModel):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.inputs import InputFile, input_files
 from mmkrl.data.readers.records import (
     Cut,
@@ -15,7 +16,6 @@ from mmkrl.data.readers.records import (
     ReadUnit,
     Record,
     Row,
-    SourceConfig,
     Unreadable,
     record,
     too_large,

@@ -15,18 +15,11 @@ from typing import Any
 import lmdb
 from google.protobuf.message import DecodeError
 
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.datum import datum_class, picture
 from mmkrl.data.readers.inputs import InputFile, input_files, pieces
 from mmkrl.data.readers.lmdb_process import DamagedLmdb, Found, Query, records
-from mmkrl.data.readers.records import (
-    Cut,
-    ReadUnit,
-    Record,
-    SourceConfig,
-    Unreadable,
-    record,
-    too_large,
-)
+from mmkrl.data.readers.records import Cut, ReadUnit, Record, Unreadable, record, too_large
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate
 

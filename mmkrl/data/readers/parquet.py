@@ -9,18 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from mmkrl.data.readers.config import TEXT_ROLES, SourceConfig
 from mmkrl.data.readers.inputs import InputFile, concurrently, input_files
-from mmkrl.data.readers.records import (
-    TEXT_ROLES,
-    Cut,
-    ReadUnit,
-    Record,
-    Row,
-    SourceConfig,
-    Unreadable,
-    record,
-    too_large,
-)
+from mmkrl.data.readers.records import Cut, ReadUnit, Record, Row, Unreadable, record, too_large
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate
 

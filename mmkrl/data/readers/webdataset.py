@@ -13,16 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.inputs import InputFile, input_files
-from mmkrl.data.readers.records import (
-    Cut,
-    ReadUnit,
-    Record,
-    SourceConfig,
-    Unreadable,
-    record,
-    too_large,
-)
+from mmkrl.data.readers.records import Cut, ReadUnit, Record, Unreadable, record, too_large
 from mmkrl.data.readers.tar import ENDINGS, DamagedTar, Member, members
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mmkrl.config import OPERATIONAL, Section
+
+TextKind = Literal["caption", "alt", "title"]
+
+
+class ParseConfig(Section):
+    """What ``jobs.parse`` reads, and what it passes over."""
+
+    kinds: tuple[TextKind, ...] = Field(default=("caption", "alt", "title"), min_length=1)
+    """Kinds of texts to read."""
+    certainty: float = Field(default=0.95, ge=0, le=1)
+    """The texts of an image are passed over if, taken together, they are in another language than
+    English with at least this probability; 1 reads nearly all."""
+    most_characters: int = Field(default=2_000, ge=1)
+    """Longer texts are passed over: a parser's time and memory grow with them."""
+    robots: bool = True
+    """Images whose robots text forbids indexing or learning are set aside."""
 
 
 class CaptionMining(Section):

@@ -21,7 +21,7 @@ from mmkrl.io.storage import Location
 from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.noise_injection import exchange
 from mmkrl.mining.captions.synonyms import Names
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.config import MineConfig
 
 TRIPLE = ["subject", "predicate", "object"]
 _ID_HEX = 16

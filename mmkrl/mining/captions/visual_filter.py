@@ -25,8 +25,8 @@ from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 from mmkrl.mining.captions.agreement import FOLDS, Agreement, part_columns, slot_names
 from mmkrl.mining.captions.statement_counts import TRIPLE
+from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.hash_table import load, save
-from mmkrl.mining.relationships import MineConfig
 
 DISAGREES, _NOT_VISUAL, _TOO_FEW = "low_agreement", "not_visual", "too_few_images_left"
 JUDGED = ("", DISAGREES, _NOT_VISUAL, _TOO_FEW)  # the reasons of images that have a score

@@ -35,8 +35,8 @@ from mmkrl.mining.captions.visual_filter import (
     fit_maps,
     judge_slice,
 )
+from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.workflow import RunUnits
-from mmkrl.mining.relationships import MineConfig
 
 _PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri", "score", "reason", "exchanged"]
 

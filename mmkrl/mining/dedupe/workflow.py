@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from pydantic import Field
-
-from mmkrl.config import Section
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.io.storage import Location
+from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.mining.dedupe.hash_table import HashTable
 from mmkrl.mining.dedupe.links import (
     Distinct,
@@ -26,17 +24,6 @@ from mmkrl.mining.dedupe.representatives import name_duplicates
 
 _HASHED = -1  # in the place of a piece whose unit is there already
 Piece = TypeVar("Piece")
-
-
-class DedupeConfig(Section):
-    """What counts as the same picture."""
-
-    distance: int = Field(default=24, ge=0, le=64)
-    """Images whose perceptual hashes differ in at most this many of 256 bits are near duplicates;
-    0 takes identical hashes only. docs/platform.md says what each distance finds."""
-    slice_rows: int = Field(default=4_000_000, ge=1)
-    """Hashes that a grouping task holds, some 100 bytes each; more means fewer tasks, each of
-    which reads the whole table of hashes."""
 
 
 class RunUnits(Protocol):

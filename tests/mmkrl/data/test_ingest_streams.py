@@ -18,11 +18,12 @@ import pytest
 
 from mmkrl.data import ingest as ingesting
 from mmkrl.data import writing
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import FORMATS, SourceConfig
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.datum import datum_class
+from mmkrl.data.readers.registry import FORMATS
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import (
     img2dataset_row,
@@ -174,8 +175,10 @@ def test_targets_are_a_table_of_their_own(tmp_path):
 PEAK = """
 import sys
 from pathlib import Path
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import SourceConfig, plan
+from mmkrl.data.config import IngestConfig
+from mmkrl.data.ingest import ingest_unit
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.registry import plan
 from mmkrl.io.storage import locate
 
 def memory_mb(field):

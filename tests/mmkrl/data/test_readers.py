@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from mmkrl.config import check
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import FORMATS, Record, SourceConfig, Unreadable, listing
-from mmkrl.data.readers.records import Cut, Format, record
+from mmkrl.data.config import IngestConfig
+from mmkrl.data.readers.config import Format, SourceConfig
+from mmkrl.data.readers.records import Cut, Record, Unreadable, record
+from mmkrl.data.readers.registry import FORMATS, listing
 from mmkrl.errors import UsageError
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import rows, told, write_parquet
@@ -88,7 +89,7 @@ def test_the_listing_is_the_content_wherever_and_whenever_it_was_written(tmp_pat
 
 
 def test_the_listing_of_large_sources_goes_by_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmkrl.data.readers._HASHED_BYTES", 0)
+    monkeypatch.setattr("mmkrl.data.readers.registry._HASHED_BYTES", 0)
     path = tmp_path / "one.parquet"
     write_row(path, "a")
     before = listing([parquet(path)])

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from mmkrl.serving.log import log_model
-from mmkrl.tracking import run
+from mmkrl.tracking.runs import run
 from tests.mmkrl.serving.test_answering import picture, small_space, small_triples
 from tests.support.tracking import local_store
 

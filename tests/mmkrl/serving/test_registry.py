@@ -19,7 +19,7 @@ from mmkrl.serving.registry import (
     logged_model,
     verdict,
 )
-from mmkrl.tracking import run
+from mmkrl.tracking.runs import run
 from tests.mmkrl.serving.test_answering import small_triples
 from tests.support.tracking import local_store
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from mmkrl.config import check
-from mmkrl.data.graphs import LAYOUTS, graph_listing
 from mmkrl.data.graphs.config import GraphConfig
+from mmkrl.data.graphs.layouts import LAYOUTS, graph_listing
 from mmkrl.data.views.graph import load_graph
 from mmkrl.errors import UsageError
 from mmkrl.io.storage import locate

@@ -20,7 +20,8 @@ from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
 from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.workflow import CaptionInputs, MinedCaptions, mine_captions
-from mmkrl.mining.relationships import CAPTIONS, MineConfig
+from mmkrl.mining.config import MineConfig
+from mmkrl.mining.relationships import CAPTIONS
 from tests.mmkrl.mining.hash_rows import run_here
 
 IMAGES, FEATURES, PARTS = 400, 24, 7

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkrl.mining.dedupe.workflow import DedupeConfig, group
+from mmkrl.mining.dedupe.config import DedupeConfig
+from mmkrl.mining.dedupe.workflow import group
 from tests.mmkrl.mining.hash_rows import image, run_here, write_hashes
 
 T = 12
