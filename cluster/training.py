@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -254,8 +253,3 @@ def _member_progress(
                 bar.update(round(100 * sum(share.values())) - bar.n)
 
         yield show
-
-
-def local_folder(name: str) -> Path:
-    """A folder on this machine's disk for what can be made again, such as mapped features."""
-    return Path(tempfile.gettempdir()) / f"mmkrl-{os.getuid()}" / name

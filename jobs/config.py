@@ -17,7 +17,7 @@ from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.mining.captions.config import ParseConfig
 from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.config import DedupeConfig
-from mmkrl.models.config import TrainConfig
+from mmkrl.models.config import FEATURES, GRAPH, TrainConfig
 from mmkrl.serving.config import RegistryConfig
 from mmkrl.tracking.config import TrackingConfig
 
@@ -28,7 +28,13 @@ class QueryConfig(Section):
     text: str | None = None
     """Free text, or ``subject | predicate | object``; gives the best images."""
     image: str | None = None
-    """Path of a picture, local or ``s3://``; gives the best relationships."""
+    """Path of a picture, local or ``s3://``; gives the best relationships or captions."""
+    head: str | None = None
+    """An entity of a graph; with a relation, gives the best tails."""
+    relation: str | None = None
+    """A relation of a graph."""
+    tail: str | None = None
+    """An entity of a graph; with a relation, gives the best heads, with both its score."""
     count: int = Field(default=10, ge=1, le=1000)
     """How many answers."""
 
@@ -102,13 +108,12 @@ class PipelineConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _models_of_triples_have_their_images(self) -> PipelineConfig:
-        graph, train = self.graph, self.train
-        needy = [name for name, one in train.triples.items() if one.pictured]
+    def _models_of_a_graph_have_their_images(self) -> PipelineConfig:
+        graph, kinds = self.graph, self.train.inputs
         bare = graph is not None and graph.source == "files" and graph.images is None
-        if train.model == "triples" and needy and bare:
+        if bare and GRAPH in kinds and FEATURES in kinds:
             raise ValueError(
-                f"train.triples: {', '.join(needy)} would learn from images, and the graph has "
-                "none: set graph.images"
+                f"train.models: {', '.join(self.train.models)} would learn from images, and the "
+                "graph has none: set graph.images"
             )
         return self

@@ -8,43 +8,55 @@ import sys
 import rich
 
 from cluster.parallel import parallel
+from cluster.ranking import ranks_by_entities, ranks_by_triples
 from jobs.command import Outcome, command
-from jobs.comparisons import comparison, pages
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
-from jobs.steps import Step, finished, step
+from jobs.steps import Step, finished, sources, step
 from mmkrl.data.dataset import Dataset, write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
-from mmkrl.evaluate.report.comparison import Comparison, by_label, keep_values, notes
 from mmkrl.evaluate.report.evaluation import REPORT
 from mmkrl.evaluate.report.report import as_table, as_text, from_json
-from mmkrl.evaluate.report.summary import differences, headline, summarise
+from mmkrl.evaluate.report.summary import headline, summarise
+from mmkrl.evaluate.tasks.link_prediction import Ranker
+from mmkrl.models.comparison import Comparison
 from mmkrl.tracking.runs import Run
+
+_RANKERS: dict[str, Ranker] = {"triples": ranks_by_triples, "entities": ranks_by_entities}
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Evaluate all methods on what training has not seen."""
-    compared = comparison(config, step(config, "evaluate").inputs)
+    compared = comparison(config)
 
     def work(step: Step, tracked: Run) -> Work:
         chosen = (VALIDATION, *compared.served)
         calls = [chosen, *((TEST, *method) for method in compared.methods())]
         measured = parallel(compared.measure, {call: call for call in calls}, label="evaluate")
-        values = by_label(compared, {call[1:]: measured[call] for call in calls[1:]})
+        tests = {call[1:]: measured[call] for call in calls[1:]}
+        values = compared.by_label(tests)
         results = summarise(values, config.evaluate)
-        ahead = differences(values, compared.headlines, compared.reference, config.evaluate)
-        report = as_text(results, compared.reference, ahead)
+        report = as_text(results, compared.reference, compared.differences(values))
         files = []
-        for path, text in ({REPORT: report} | pages(config, compared)).items():
+        for path, text in ({REPORT: report} | compared.pages()).items():
             tracked.text(text, path)
             files.append(write_file(step.location, path, text.encode()))
-        kept = {TEST: values, VALIDATION: {compared.reference: [measured[chosen]]}}
-        unit = keep_values(step.location, compared, kept)
-        return Work([unit], files, notes(compared), headline(results, compared.headlines))
+        kept = {TEST: tests, VALIDATION: {compared.served: measured[chosen]}}
+        unit = compared.keep_values(step.location, kept)
+        return Work([unit], files, compared.notes(), headline(results, compared.headlines))
 
     outcome = recorded(config, "evaluate", work, force=force)
     show(finished(config, "evaluate"), compared)
     return outcome
+
+
+def comparison(config: PipelineConfig) -> Comparison:
+    """The methods to compare."""
+    inputs = step(config, "evaluate").inputs
+    if config.ingest.sources:  # pages show pictures
+        inputs = {"ingest": finished(config, "ingest")} | inputs
+    rank = _RANKERS[config.cluster.evaluation.ranks_by]
+    return Comparison(sources(config, inputs), inputs["train"], config.evaluate, rank)
 
 
 def show(evaluated: Dataset, compared: Comparison) -> None:

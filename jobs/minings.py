@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import rich
 from rich.table import Table
 
-from cluster.training import local_folder
 from cluster.units import run_units
 from jobs.config import PipelineConfig
 from jobs.recorded import Work
@@ -16,13 +15,14 @@ from jobs.steps import Step
 from mmkrl.data.dataset import open_dataset
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.splits.zero_shot import LeakCheck
+from mmkrl.io.cached_files import local_folder
 from mmkrl.io.storage import locate
 from mmkrl.mining.candidates import CorpusPart, mine_part
 from mmkrl.mining.captions.workflow import CaptionInputs, mine_captions
 from mmkrl.mining.publish import read_parts, write_mined
 from mmkrl.mining.registry import make_miner
 from mmkrl.mining.relationships import CAPTIONS, assemble
-from mmkrl.spaces.closeness import LearnedSpace
+from mmkrl.models.bcdnn.closeness import LearnedSpace
 from mmkrl.tracking.runs import Run
 from mmkrl.viz.audit import audit
 

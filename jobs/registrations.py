@@ -12,12 +12,11 @@ from jobs.steps import finished, inputs_of
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import VALIDATION
 from mmkrl.evaluate.report.evaluation import Evaluation
-from mmkrl.models.weights import member_name
-from mmkrl.serving.answering import load
+from mmkrl.models.training import member_name, unpack_space
 from mmkrl.serving.card import Facts, model_card
 from mmkrl.serving.log import log_model
 from mmkrl.serving.registry import Registry, Validated, Verdict, logged_model, verdict
-from mmkrl.spaces.ask import unpack_space
+from mmkrl.spaces.space import load_space
 from mmkrl.tracking.runs import Run
 
 
@@ -42,7 +41,7 @@ def tags(config: PipelineConfig, trained: Dataset, evaluated: Evaluation) -> dic
         "trained": trained.digest,
         "evaluated": evaluated.dataset.digest,
         "data": json.dumps(evaluated.data),
-        "member": member_name(*config.train.members[0]),
+        "member": member_name(*config.train.served),
         "commit": trained.manifest.commit,
     }
 
@@ -72,11 +71,11 @@ def card(
     inputs = {job: finished(config, job) for job in inputs_of(config, "evaluate")}
     with tempfile.TemporaryDirectory() as folder:
         unpack_space(trained, Path(folder))
-        tasks = list(load(Path(folder)).tasks)
+        tasks = list(load_space(Path(folder)).tasks)
     facts = Facts(
         name=name,
         alias=config.registry.champion if found.wins else config.registry.candidate,
-        member=member_name(*config.train.members[0]),
+        member=member_name(*config.train.served),
         verdict=found.why,
         tasks=tasks,
         trained=trained.manifest,

@@ -14,8 +14,8 @@ from mmkrl.errors import UsageError, UserError
 from mmkrl.evaluate.report.compare import Compared, Side
 from mmkrl.evaluate.report.evaluation import Evaluation
 from mmkrl.io.storage import locate
-from mmkrl.spaces.ask import open_space
-from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.models.bcdnn.space import KnowledgeSpace
+from mmkrl.models.training import open_space
 from mmkrl.tracking.outputs import output_of
 from mmkrl.tracking.runs import flatten
 from mmkrl.viz.compare import Setting, Source, Told
@@ -112,4 +112,5 @@ def _space(side: Side, origin: Lineage) -> KnowledgeSpace | None:
     """The space of a side; there is one of the served method alone."""
     if "train" not in origin or side.method != side.evaluation.reference:
         return None
-    return open_space(open_dataset(origin["train"][0]))
+    space = open_space(open_dataset(origin["train"][0]))
+    return space if isinstance(space, KnowledgeSpace) else None

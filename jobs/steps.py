@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,12 @@ from mmkrl.data.graphs.layouts import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
 from mmkrl.data.readers.registry import listing
 from mmkrl.errors import UsageError, UserError
+from mmkrl.io.cached_files import local_folder
 from mmkrl.io.storage import Location, locate
 from mmkrl.mining.relationships import CAPTIONS
+from mmkrl.models.config import CORPUS, FEATURES, GRAPH, RELATIONSHIPS
+from mmkrl.models.family import Sources
+from mmkrl.plugins import sources as plugin_sources
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
@@ -31,10 +36,12 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "mine": ("ingest", "dedupe"),  # and what its miner reads, see inputs_of
     "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
-    "train": ("mine", "extract"),  # or what the configured models learn from, see inputs_of
-    "evaluate": ("mine", "extract", "train"),
+    "train": (),  # what the configured models learn from, see inputs_of
+    "evaluate": ("train",),  # and the same
 }
 _KEY_HEX = 12
+_MAKES = {"ingest": CORPUS, "mine": RELATIONSHIPS, "extract": FEATURES, "graph": GRAPH}
+"""The kind of dataset that models learn from, by the job that makes it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if job in ("train", "sweep") and config.train.captions_from:
         digests["captions"] = content_id(locate(config.train.captions_from).read_bytes())
     section = _section(config, job)
+    digests |= plugin_sources(section)  # work with a file of one's own is that file's work
     key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
@@ -107,17 +115,9 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
     if job == "graph":
         return _graph_inputs(config)
     if job in ("train", "evaluate", "sweep"):
-        own = _training_inputs(config)
+        own = tuple(name for name, kind in _MAKES.items() if kind in config.train.inputs)
         return (*own, "train") if job == "evaluate" else own
     return INPUTS[job]
-
-
-def _training_inputs(config: PipelineConfig) -> tuple[str, ...]:
-    if config.train.model == "captions":
-        return () if config.train.captions_from else ("ingest", "extract")
-    if config.train.model == "triples":
-        return ("graph", "extract") if config.train.looks_at_images else ("graph",)
-    return INPUTS["train"]
 
 
 def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
@@ -126,6 +126,12 @@ def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
     if config.graph.source == "mined":
         return ("mine",)
     return ("ingest",) if config.graph.images else ()
+
+
+def sources(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Sources:
+    """What models learn from, of a job's inputs."""
+    datasets = {_MAKES[job]: dataset for job, dataset in inputs.items() if job in _MAKES}
+    return Sources(datasets, config.train, local_folder("features"))
 
 
 def needed(config: PipelineConfig, job: str) -> list[str]:

@@ -76,9 +76,7 @@ def check(values: Mapping[str, Any], schema: type[Config]) -> Config:
         raise UsageError(_explain(error.errors(), schema)) from error
 
 
-def nested_errors(
-    errors: Iterable[Any], schema: type[BaseModel], name: str
-) -> PydanticCustomError:
+def nested_errors(errors: Iterable[Any], schema: type[BaseModel], name: str) -> PydanticCustomError:
     """What a validator raises when a section that it chose itself does not fit.
 
     Args:

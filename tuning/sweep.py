@@ -17,10 +17,12 @@ from cluster.tuning import tune_trials
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
-from jobs.steps import Step, finished
-from jobs.trainings import training
+from jobs.steps import Step, finished, sources
 from mmkrl.data.dataset import write_file
 from mmkrl.errors import UsageError, UserError
+from mmkrl.models.family import family_of
+from mmkrl.models.training import Member
+from mmkrl.models.training import train as run_member
 from mmkrl.tracking.runs import Run
 from mmkrl.train.context import TrainContext
 from tuning.page import page
@@ -81,8 +83,7 @@ def _trial(config: PipelineConfig, step: Step) -> Callable[[Settings, TrainConte
 
     def train(settings: Settings, context: TrainContext) -> None:
         tuned = config.model_copy(update={"train": with_settings(config.train, settings)})
-        plan = training(tuned, step)
-        plan.work(plan.members[0].run, context)
+        run_member(Member(sources(tuned, step.inputs), *tuned.train.served), context)
 
     return train
 
@@ -103,7 +104,9 @@ def _population(config: SweepConfig, space: Space) -> Population | None:
 
 def _check_validations(config: PipelineConfig) -> None:
     """A trial that is validated at the end of its phases alone cannot be ended early."""
-    between = config.train.model != "bcdnn" or config.train.loop.validate_steps is not None
+    model = config.train.models[config.train.served[0]]
+    own = family_of(model.family).validates_within_phases(model)
+    between = own or config.train.loop.validate_steps is not None
     if config.sweep.scheduler != "none" and not between:
         raise UsageError(
             f"sweep.scheduler = {config.sweep.scheduler!r} needs validations within a phase: set "

@@ -12,7 +12,9 @@ from mmkrl.data.dataset import Dataset, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.metrics.intervals import Interval
 from mmkrl.evaluate.report.query_values import Headline, query_table, value_table
+from mmkrl.evaluate.report.summary import differences
 from mmkrl.evaluate.tasks.link_prediction import Ranker
 from mmkrl.evaluate.tasks.values import TaskValues
 from mmkrl.io.storage import Location
@@ -85,8 +87,8 @@ class Comparison:
         for name, family in self._families():
             models = self.sources.config.families[name]
             own = [Method(label) for label in family.baselines(models)]
-            for label in (baseline.label for baseline in own):
-                if label in models:
+            for baseline in own:
+                if (label := self.label(name, baseline)) in self.sources.config.models:
                     raise UserError(f"train.models.{label} is called like a baseline: rename it")
             own += [
                 Method(model, seed, view)
@@ -108,11 +110,37 @@ class Comparison:
         tasks = family.measure(self._trial(family_name, data), split, method, learner)
         return {self._named(family_name, task): values for task, values in tasks.items()}
 
+    def label(self, family_name: str, method: Method) -> str:
+        """What a method is called; baselines of further families have the family's name before."""
+        prefix = "" if method.seed is not None else self._prefix(family_name)
+        return f"{prefix}{method.label}"
+
+    def by_label(self, measured: Mapping[tuple[str, Method], Tasks]) -> dict[str, list[Tasks]]:
+        """Task values by label: methods that differ in their seed share one."""
+        values: dict[str, list[Tasks]] = {}
+        for key, tasks in measured.items():
+            values.setdefault(self.label(*key), []).append(tasks)
+        return values
+
+    def differences(self, values: Mapping[str, Sequence[Tasks]]) -> dict[str, dict[str, Interval]]:
+        """How far the first model is ahead of each other method of its family.
+
+        Args:
+            values: Task values by label, one entry a seed.
+        """
+        _, first = next(self._families())
+        task, _ = first.headlines[0]
+        own = {label: seeds for label, seeds in values.items() if task in seeds[0]}
+        return differences(own, first.headlines, self.reference, self.config)
+
     def pages(self) -> dict[str, str]:
         """Pages with pictures beside the report, of the first model of every family."""
         found: dict[str, str] = {}
         for name, family in self._families():
-            model, seed = next(iter(self.sources.config.families[name])), self.sources.config.seeds[0]
+            model, seed = (
+                next(iter(self.sources.config.families[name])),
+                self.sources.config.seeds[0],
+            )
             data = family.load(self.sources)
             learner = restore(Member(self.sources, model, seed), self.trained.location, data)
             found |= family.pages(self._trial(name, data), model, learner, self.sources)
@@ -142,7 +170,8 @@ class Comparison:
                     for task in tasks
                 ]
                 columns = [(task, metric) for task, v in tasks.items() for metric in v.values]
-                kept.append(value_table(split, by_label(own), columns))
+                labelled = self.by_label({(name, method): tasks for method, tasks in own.items()})
+                kept.append(value_table(split, labelled, columns))
         tables = {"queries": pa.concat_tables(queries), "values": pa.concat_tables(kept)}
         rows = tables["queries"].num_rows
         return write_unit(location, 0, tables, rows_in=rows, rows_out=rows)
@@ -172,11 +201,3 @@ class Comparison:
 
     def _bare(self, name: str, task: str) -> str:
         return task.removeprefix(self._prefix(name))
-
-
-def by_label(measured: Mapping[Method, Tasks]) -> dict[str, Sequence[Tasks]]:
-    """Task values by label: methods that differ in their seed share one."""
-    values: dict[str, list[Tasks]] = {}
-    for method, tasks in measured.items():
-        values.setdefault(method.label, []).append(tasks)
-    return {label: tuple(seeds) for label, seeds in values.items()}

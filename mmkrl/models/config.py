@@ -92,7 +92,7 @@ class TrainConfig(Section):
 
     models: Annotated[
         dict[str, SerializeAsAny[ModelConfig]], BeforeValidator(_models), Field(min_length=1)
-    ] = Field(default={"bcdnn": {"family": "bcdnn"}}, validate_default=True)  # type: ignore[dict-item]
+    ] = Field(default={"bcdnn": {"family": "bcdnn"}}, validate_default=True)
     """Models by a name of yours, each with its ``family`` and the settings of that family; all are
     trained and measured side by side. The first is served, and others are compared with it."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)

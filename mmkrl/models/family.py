@@ -1,7 +1,7 @@
 """What a family of models brings, once, for training, evaluation, serving, sweeps and pages.
 
-A family is a folder (``models/bcdnn``, ``models/triples``, ``models/captions``) or an outside module
-whose ``family`` module is its one face. Its models are named in the configuration::
+A family is a folder (``models/bcdnn``, ``models/triples``, ``models/captions``) or an outside
+module whose ``family`` module is its one face. Its models are named in the configuration::
 
     train:
       models:
@@ -176,7 +176,7 @@ class Family(ABC, Generic[Model, Data]):
         return []
 
     def validates_within_phases(self, model: Model) -> bool:
-        """Whether a model's own schedule validates it within a phase, so that a sweep can end it."""
+        """Whether a model's own schedule validates it within a phase, where a sweep can end it."""
         del model
         return True
 

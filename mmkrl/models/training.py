@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load as load_safetensors
 
 from mmkrl.data.dataset import Dataset, write_file
@@ -162,7 +161,9 @@ def unpack_space(trained: Dataset, folder: Path) -> None:
     """
     kept = [entry for entry in trained.manifest.files if entry.path.startswith(f"{SPACE_FOLDER}/")]
     if not kept:
-        raise UserError(f"{trained.location} holds no space that can be asked: train anew (--force)")
+        raise UserError(
+            f"{trained.location} holds no space that can be asked: train anew (--force)"
+        )
     for entry in kept:
         (folder / Path(entry.path).name).write_bytes(trained.read_bytes(entry))
 

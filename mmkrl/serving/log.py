@@ -56,7 +56,9 @@ def log_model(folder: Path, run_id: str, digests: dict[str, str]) -> str:
         code_paths=[str(package)],
         signature=_signature(space.columns),
         input_example=pd.DataFrame([dict(space.example)]),
-        pip_requirements=[f"{name}=={_version(name)}" for name in (*_REQUIREMENTS, *space.requirements)],
+        pip_requirements=[
+            f"{name}=={_version(name)}" for name in (*_REQUIREMENTS, *space.requirements)
+        ],
         metadata=digests | {"run_id": run_id, "tasks": ", ".join(space.tasks)},
     )
     return str(info.model_uri)
@@ -67,8 +69,11 @@ def _signature(columns: Mapping[str, str]) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    kinds = {kind: DataType[kind] for kind in ("string", "binary")}
-    kinds["array"] = Array(DataType.double)
+    kinds = {
+        "string": DataType.string,
+        "binary": DataType.binary,
+        "array": Array(DataType.double),
+    }
     inputs = [ColSpec(kinds[kind], name, required=False) for name, kind in columns.items()]
     options = QueryOptions()
     return ModelSignature(

@@ -1,7 +1,7 @@
 """The MLflow pyfunc of a trained model: one row of input is one question.
 
-The column ``task`` says what is wanted; the tasks of its :class:`~mmkrl.spaces.space.Space` say what
-a kind of model can be asked, and with which columns.
+The column ``task`` says what is wanted; the tasks of its :class:`~mmkrl.spaces.space.Space` say
+what a kind of model can be asked, and with which columns.
 """
 
 from __future__ import annotations

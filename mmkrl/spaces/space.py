@@ -1,260 +1,201 @@
-"""A trained dual encoder as a space: find images by text, and texts by image.
+"""A trained model that can be asked: what every kind of space has in common.
 
-It holds both encoders (with the image encoder, if that was fine-tuned), the vocabulary, and the
-vectors of a gallery of images and of captions. Where images and texts came as vectors, questions are
-vectors too.
+A space lies in one folder, safetensors and JSON only, with everything that a question needs and
+nothing of the training data but names and vectors. What it can be asked are its tasks: a question
+is a row of columns, and ``jobs.query``, the served model and the Python door all put it the same
+way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
 import torch
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mmkrl.data.views.captions import Captions
-from mmkrl.data.views.vocabulary import Vocabulary, caption_words
-from mmkrl.data.views.words import WordVectors
-from mmkrl.encoders.config import ExtractConfig
-from mmkrl.encoders.engines import FromPixels, Source
 from mmkrl.errors import UserError
-from mmkrl.losses.captions import SCORES
-from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.dual_encoder import DualEncoder
-from mmkrl.models.captions.fine_tuning import FineTuned
-from mmkrl.models.captions.learner import CaptionLearner, text_rows
-from mmkrl.models.pixels import PixelFeatures, decoded
-from mmkrl.spaces.space import (
-    QueryOptions,
-    Reply,
-    Row,
-    Space,
-    Task,
-    best_answers,
-    read_description,
-    with_vectors,
-)
+from mmkrl.plugins import Registry
 
-_WEIGHTS, _VECTORS = "weights.safetensors", "vectors.safetensors"
-_PARTS = ("image.", "text.", "vocabulary_digest", "backbone.", "begun")  # what answering takes
-_MOST_CAPTIONS = 50_000
+DESCRIPTION = "space.json"
+_KIND = "kind"
 
 
-class DualEncoderSpace(Space):
-    """Both encoders of a trained model with what they are asked about.
+@dataclass(frozen=True)
+class Answer:
+    """One thing found: an image id, a relationship, an entity or a caption, and its score."""
 
-    Args:
-        model: The trained network.
-        vocabulary: The words it reads; None where texts came as vectors.
-        images: Image ids, and their unit vectors of shape (G, D).
-        captions: Captions, and their unit vectors of shape (C, D).
-        extract: How pixels become features; None where images came as vectors.
-        word_dimension: Length of the pretrained word vectors it was made with; 0 without any.
-        text_features: Length of the vectors of texts, where they came as such.
+    name: str
+    score: float
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """What is asked of all questions.
+
+    Attributes:
+        count: How many answers to give.
+        new: Of answers that complete a triple, leave out those that the graph states.
     """
 
-    kind = "captions"
-    columns = {  # noqa: RUF012 - declared a ClassVar
-        "text": "string",
-        "image": "binary",
-        "text_vector": "array",
-        "image_vector": "array",
-    }
+    count: int = 10
+    new: bool = False
 
-    def __init__(
-        self,
-        model: DualEncoder,
-        vocabulary: Vocabulary | None,
-        images: tuple[list[str], Tensor],
-        captions: tuple[list[str], Tensor],
-        extract: ExtractConfig | None,
-        word_dimension: int = 0,
-        text_features: int | None = None,
-    ) -> None:
-        self._model = model.eval()
-        self._vocabulary = vocabulary
-        self._image_ids, self._image_GD = images
-        self._captions, self._text_CD = captions
-        self._extract = extract
-        self._word_dimension = word_dimension
-        self._text_features = text_features
-        self._pixels = PixelFeatures(extract) if extract else None
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to a question.
+
+    Attributes:
+        vector: Where the question lies in the space, if it does.
+        answers: What was found, best first; a score without a name is that of the question.
+        understood: What the question was taken for, where that is not what it says.
+    """
+
+    vector: list[float] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    understood: str = ""
+
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something a space can be asked.
+
+    Attributes:
+        columns: What a question must say.
+        answer: From these columns of some questions to their replies.
+    """
+
+    columns: tuple[str, ...]
+    answer: Callable[[Sequence[Row], QueryOptions], list[Reply]]
+
+
+class Space(ABC):
+    """A trained model that can be asked.
+
+    Attributes:
+        kind: Its name in :data:`SPACES`; it is written into the folder.
+        columns: The columns that questions may have, and their types as MLflow names them.
+        requirements: Packages that answering takes beside those that every space needs.
+    """
+
+    kind: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]
+    requirements: ClassVar[tuple[str, ...]] = ()
 
     @property
+    @abstractmethod
     def tasks(self) -> Mapping[str, Task]:
-        """What it can be asked.
-
-        * ``embed_text``, ``embed_image``: the vector of ``text``, of ``image`` (encoded bytes);
-        * ``retrieve``: the best images of the gallery for ``text``;
-        * ``recognise``: the best captions for ``image``.
-
-        Where texts or images came as vectors, ``text_vector`` and ``image_vector`` take their place.
-        """
-        text = "text" if self._vocabulary else "text_vector"
-        image = "image" if self._pixels else "image_vector"
-        return {
-            "embed_text": Task((text,), lambda rows, _: with_vectors(self._texts(rows))),
-            "embed_image": Task((image,), lambda rows, _: with_vectors(self._images(rows))),
-            "retrieve": Task((text,), self._retrieve),
-            "recognise": Task((image,), self._recognise),
-        }
+        """What it can be asked, by name."""
 
     @property
+    @abstractmethod
     def example(self) -> Mapping[str, Any]:
-        """A text of which it finds images."""
-        if self._vocabulary:
-            return {"task": "retrieve", "text": self._captions[0]}
-        assert self._text_features is not None
-        return {"task": "retrieve", "text_vector": [1.0] * self._text_features}
+        """A question that it can answer: a task and its columns."""
 
-    @torch.inference_mode()
-    def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors of texts, shape (len(texts), D).
-
-        Raises:
-            UserError: none of the words of a text is known.
-        """
-        assert self._vocabulary is not None
-        known = set(self._vocabulary.words)
-        for text in texts:
-            if not known.intersection(caption_words(text)):
-                raise UserError(f"text {text!r}: the model knows none of its words")
-        rows = text_rows(self._vocabulary.encode(texts), np.arange(len(texts)))
-        return self._model.text_vectors(rows)
-
-    @torch.inference_mode()
-    def embed_images(self, images: Sequence[bytes]) -> Tensor:
-        """Unit vectors of encoded pictures, shape (len(images), D).
-
-        Raises:
-            UserError: one of them cannot be decoded.
-        """
-        assert self._extract is not None
-        assert self._pixels is not None
-        if isinstance(self._model, FineTuned):
-            pixels = torch.from_numpy(decoded(images, self._extract))
-            return self._model.image_vectors(self._model.features_of({"pixel": pixels}))
-        return self._model.image_vectors(self._pixels(images))
-
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write the space into a folder: safetensors and JSON only."""
-        vocabulary = self._vocabulary
-        features = len(self._model.image.mean_F)
-        description = {
-            "config": self._model.config.model_dump(mode="json"),
-            "extract": self._extract.model_dump(mode="json") if self._extract else None,
-            "features": features,
-            "text_features": self._text_features,
-            "words": list(vocabulary.words) if vocabulary else None,
-            "word_dimension": self._word_dimension,
-            "gallery": self._image_ids,
-            "captions": self._captions,
-        }
-        self._describe(folder, description)
-        state = {k: v for k, v in self._model.state_dict().items() if k.startswith(_PARTS)}
-        save_file({name: value.contiguous() for name, value in state.items()}, folder / _WEIGHTS)
-        arrays = {"images": self._image_GD, "captions": self._text_CD}
-        halves = {name: vectors.numpy().astype(np.float16) for name, vectors in arrays.items()}
-        save_arrays(halves, folder / _VECTORS)
 
     @classmethod
-    def load(cls, folder: Path) -> DualEncoderSpace:
+    @abstractmethod
+    def load(cls, folder: Path) -> Space:
         """Read a space that :meth:`save` wrote; nothing in it is executed."""
-        description = read_description(folder)
-        config = CaptionConfig.model_validate(description["config"])
-        extract = description["extract"] and ExtractConfig.model_validate(description["extract"])
-        vocabulary = None
-        if description["words"]:
-            vocabulary = Vocabulary(tuple(description["words"]), config.longest)
-        dimension, text_features = description["word_dimension"], description["text_features"]
-        source = vocabulary or int(text_features)
-        words = WordVectors({}, np.zeros((0, dimension), np.float32)) if dimension else None
-        state = load_file(folder / _WEIGHTS)
-        features = description["features"]
-        model = DualEncoder(features, source, config, words=words)
-        if config.fine_tune is not None and extract:
-            untrained = extract.model_copy(update={"weights": {extract.backbones[0]: "random"}})
-            encoder = FromPixels(Source.configured(untrained, extract.backbones[0]))
-            model = FineTuned(encoder, features, source, config, words=words)
-        model.load_state_dict(state)
-        arrays = load_arrays(folder / _VECTORS)
-        image_GD, text_CD = (
-            torch.from_numpy(arrays[name].astype(np.float32)) for name in ("images", "captions")
-        )
-        return cls(
-            model,
-            vocabulary,
-            (description["gallery"], image_GD),
-            (description["captions"], text_CD),
-            extract,
-            dimension,
-            text_features,
-        )
 
-    def _texts(self, rows: Sequence[Row]) -> Tensor:
-        values = [value for (value,) in rows]
-        if self._vocabulary:
-            return self.embed_texts(values)
-        with torch.inference_mode():
-            return self._model.text_vectors({"text_feature": _vectors(values)})
+    def ask(
+        self, name: str, questions: Sequence[Mapping[str, Any]], options: QueryOptions | None = None
+    ) -> list[Reply]:
+        """The replies to some questions of one task.
 
-    def _images(self, rows: Sequence[Row]) -> Tensor:
-        values = [value for (value,) in rows]
-        if self._pixels:
-            return self.embed_images(values)
-        with torch.inference_mode():
-            return self._model.image_vectors(_vectors(values))
+        Args:
+            name: The task.
+            questions: The columns that the task needs, by name; others are not looked at.
+            options: What is asked of all of them.
 
-    def _retrieve(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
-        text_BD = self._texts(rows)
-        score_BG = self._scores(self._image_GD, text_BD).T
-        return with_vectors(text_BD, best_answers(score_BG, self._image_ids, options.count))
+        Raises:
+            UserError: there is no such task, a column is missing, or what it asks about is unknown.
+        """
+        if name not in self.tasks:
+            raise UserError(
+                f"task {name!r}: a space of kind {self.kind!r} can be asked one of "
+                f"{', '.join(self.tasks)}"
+            )
+        task = self.tasks[name]
+        rows = [_columns(name, task, question) for question in questions]
+        return task.answer(rows, options or QueryOptions())
 
-    def _recognise(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
-        image_BD = self._images(rows)
-        score_BC = self._scores(image_BD, self._text_CD)
-        return with_vectors(image_BD, best_answers(score_BC, self._captions, options.count))
-
-    def _scores(self, image_ID: Tensor, text_CD: Tensor) -> Tensor:
-        """Of all images for all captions, by the measure that was trained, shape (I, C)."""
-        return SCORES[self._model.config.measure](image_ID, text_CD)
+    def _describe(self, folder: Path, values: Mapping[str, Any]) -> None:
+        """Write what is no array, with the kind that :func:`load_space` looks for."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({_KIND: self.kind} | dict(values))
+        (folder / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
-def build_space(
-    learner: CaptionLearner, captions: Captions, extract: ExtractConfig | None
-) -> DualEncoderSpace:
-    """The space of a trained learner, with all images as its gallery.
+SPACES: Registry[type[Space]] = Registry(
+    "space",
+    "mmkrl.spaces",
+    {
+        "bcdnn": "mmkrl.models.bcdnn.space:KnowledgeSpace",
+        "captions": "mmkrl.models.captions.space:DualEncoderSpace",
+        "triples": "mmkrl.models.triples.space:TripleSpace",
+    },
+)
 
-    Of the different captions at most 50,000 can be found, evenly spread over all.
+
+def load_space(folder: Path) -> Space:
+    """The space in a folder, of whichever kind.
+
+    Raises:
+        UserError: there is none, or one of a kind that is not installed.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        raise UserError(f"{folder} holds no space: there is no {DESCRIPTION} in it")
+    return SPACES.get(read_description(folder)[_KIND]).load(folder)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What a space says of itself that is no array."""
+    found: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    return found
+
+
+def best_answers(score_BN: Tensor, names: Sequence[str], count: int) -> list[list[Answer]]:
+    """The items with the highest scores for each question.
 
     Args:
-        learner: Trained.
-        captions: What it was trained on.
-        extract: How pixels became features; None where images came as vectors.
+        score_BN: A row a question, a column an item.
+        names: Of the items.
+        count: How many to give of each.
     """
-    _, first = np.unique(captions.texts, return_index=True)
-    kept = np.sort(first)
-    if len(kept) > _MOST_CAPTIONS:
-        kept = kept[np.linspace(0, len(kept) - 1, _MOST_CAPTIONS).astype(np.int64)]
-    given = captions.text_CF
-    every = np.arange(len(captions.ids))
-    return DualEncoderSpace(
-        learner.module.cpu(),
-        learner.vocabulary,
-        (captions.ids, learner.image_vectors(every).cpu()),
-        ([captions.texts[i] for i in kept], learner.text_vectors(kept).cpu()),
-        extract,
-        learner.word_dimension,
-        None if given is None else given.shape[1],
-    )
+    if not len(names):
+        return [[] for _ in score_BN]
+    found = torch.topk(score_BN, min(count, len(names)), dim=1)
+    return [
+        [Answer(names[i], score) for i, score in zip(row, scores, strict=True)]
+        for row, scores in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+    ]
 
 
-def _vectors(rows: Sequence[Any]) -> Tensor:
-    return torch.tensor(np.array([np.asarray(row, np.float32) for row in rows]))
+def with_vectors(
+    vector_BD: Tensor, answers: Sequence[list[Answer]] | None = None, understood: Sequence[str] = ()
+) -> list[Reply]:
+    """Replies to questions that have a place in the space."""
+    vectors = vector_BD.tolist()
+    found = answers or [[] for _ in vectors]
+    texts = understood or [""] * len(vectors)
+    return [Reply(*each) for each in zip(vectors, found, texts, strict=True)]
 
+
+def _columns(name: str, task: Task, question: Mapping[str, Any]) -> Row:
+    values = tuple(question.get(column) for column in task.columns)
+    for column, value in zip(task.columns, values, strict=True):
+        if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN
+            raise UserError(f"task {name!r} needs the column {column!r}")
+    return values

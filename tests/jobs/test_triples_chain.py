@@ -9,12 +9,12 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
+from mmkrl.spaces.triple_space import TripleSpace
 
 from mmkrl.data.dataset import open_dataset
 from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION
 from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION
 from mmkrl.io.storage import locate
-from mmkrl.spaces.triple_space import TripleSpace
 from tests.mmkrl.data.graphs.made import write_tsv
 from tests.support.graphs import row_graph
 

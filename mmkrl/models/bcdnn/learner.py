@@ -143,7 +143,9 @@ class BCDNNLearner:
 
     def _image_batch(self, generator: np.random.Generator, seed: int) -> Batch:
         images = self._knowledge.images
-        drawn = self._train_images[generator.integers(0, len(self._train_images), self._config.batch_size)]
+        drawn = self._train_images[
+            generator.integers(0, len(self._train_images), self._config.batch_size)
+        ]
         rows = {
             "feature": images.features(drawn),
             "label": torch.from_numpy(images.label_N[drawn]),

@@ -1,8 +1,8 @@
 """A trained dual encoder as a space: find images by text, and texts by image.
 
 It holds both encoders (with the image encoder, if that was fine-tuned), the vocabulary, and the
-vectors of a gallery of images and of captions. Where images and texts came as vectors, questions are
-vectors too.
+vectors of a gallery of images and of captions. Where images and texts came as vectors, questions
+are vectors too.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from mmkrl.models.captions.fine_tuning import FineTuned
 from mmkrl.models.captions.learner import CaptionLearner, text_rows
 from mmkrl.models.pixels import PixelFeatures, decoded
 from mmkrl.spaces.space import (
-    Answer,
     QueryOptions,
     Reply,
     Row,
     Space,
     Task,
+    best_answers,
     read_description,
     with_vectors,
 )
@@ -74,6 +74,7 @@ class DualEncoderSpace(Space):
         images: tuple[list[str], Tensor],
         captions: tuple[list[str], Tensor],
         extract: ExtractConfig | None,
+        *,
         word_dimension: int = 0,
         text_features: int | None = None,
     ) -> None:
@@ -94,7 +95,8 @@ class DualEncoderSpace(Space):
         * ``retrieve``: the best images of the gallery for ``text``;
         * ``recognise``: the best captions for ``image``.
 
-        Where texts or images came as vectors, ``text_vector`` and ``image_vector`` take their place.
+        Where texts or images came as vectors, ``text_vector`` and ``image_vector`` take their
+        place.
         """
         text = "text" if self._vocabulary else "text_vector"
         image = "image" if self._pixels else "image_vector"
@@ -193,8 +195,8 @@ class DualEncoderSpace(Space):
             (description["gallery"], image_GD),
             (description["captions"], text_CD),
             extract,
-            dimension,
-            text_features,
+            word_dimension=dimension,
+            text_features=text_features,
         )
 
     def _texts(self, rows: Sequence[Row]) -> Tensor:
@@ -214,12 +216,12 @@ class DualEncoderSpace(Space):
     def _retrieve(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
         text_BD = self._texts(rows)
         score_BG = self._scores(self._image_GD, text_BD).T
-        return with_vectors(text_BD, _best(score_BG, self._image_ids, options.count))
+        return with_vectors(text_BD, best_answers(score_BG, self._image_ids, options.count))
 
     def _recognise(self, rows: Sequence[Row], options: QueryOptions) -> list[Reply]:
         image_BD = self._images(rows)
         score_BC = self._scores(image_BD, self._text_CD)
-        return with_vectors(image_BD, _best(score_BC, self._captions, options.count))
+        return with_vectors(image_BD, best_answers(score_BC, self._captions, options.count))
 
     def _scores(self, image_ID: Tensor, text_CD: Tensor) -> Tensor:
         """Of all images for all captions, by the measure that was trained, shape (I, C)."""
@@ -250,18 +252,10 @@ def build_space(
         (captions.ids, learner.image_vectors(every).cpu()),
         ([captions.texts[i] for i in kept], learner.text_vectors(kept).cpu()),
         extract,
-        learner.word_dimension,
-        None if given is None else given.shape[1],
+        word_dimension=learner.word_dimension,
+        text_features=None if given is None else given.shape[1],
     )
 
 
 def _vectors(rows: Sequence[Any]) -> Tensor:
     return torch.tensor(np.array([np.asarray(row, np.float32) for row in rows]))
-
-
-def _best(score_QN: Tensor, names: Sequence[str], count: int) -> list[list[Answer]]:
-    best = torch.topk(score_QN, min(count, len(names)), dim=1)
-    return [
-        [Answer(names[i], score) for i, score in zip(row, scores, strict=True)]
-        for row, scores in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]

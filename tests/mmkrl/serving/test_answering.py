@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from mmkrl.serving.answering import COLUMNS, load
+from mmkrl.spaces.triple_space import TripleSpace
 from PIL import Image
 
 from mmkrl.data.views.words import WordVectors
@@ -17,10 +19,8 @@ from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.model import BCDNN
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.registry import make_model
-from mmkrl.serving.answering import COLUMNS, load
 from mmkrl.serving.pyfunc import AnsweringModel
 from mmkrl.spaces.space import KnowledgeSpace
-from mmkrl.spaces.triple_space import TripleSpace
 from tests.support.graphs import row_graph
 
 RELATIONSHIPS = [("man", "rides", "horse"), ("cat", "eats", "fish"), ("man", "eats", "fish")]

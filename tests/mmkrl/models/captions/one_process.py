@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import torch
+from mmkrl.models.captions.registry import caption_learner
 
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.learner import CaptionLearner
-from mmkrl.models.captions.registry import caption_learner
 from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.distributed import distributed, mean_over_processes

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from mmkrl.models.captions.run import CaptionRun
 from torch.nn import functional
 
 from mmkrl.config import check
@@ -15,7 +16,6 @@ from mmkrl.data.pictures import Limits, decode
 from mmkrl.errors import UsageError, UserError
 from mmkrl.losses.captions import negatives, triplet_ranking
 from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.run import CaptionRun
 from mmkrl.models.config import TrainConfig
 from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmkrl.models.captions.methods import CaptionComparison
+from mmkrl.models.captions.run import CaptionRun, write_vocabularies
 from safetensors.torch import save
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_file
@@ -13,8 +15,6 @@ from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.io.storage import locate
 from mmkrl.models.captions.data import CorpusCaptions
-from mmkrl.models.captions.methods import CaptionComparison
-from mmkrl.models.captions.run import CaptionRun, write_vocabularies
 from mmkrl.models.config import TrainConfig
 from mmkrl.train.config import LoopConfig
 from tests.support.captions import corpus, extracted
