@@ -69,7 +69,7 @@ def _signature(columns: Mapping[str, str]) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    kinds = {
+    kinds: dict[str, Any] = {
         "string": DataType.string,
         "binary": DataType.binary,
         "array": Array(DataType.double),

@@ -40,10 +40,18 @@ def test_an_old_key_ends_in_one_line_with_the_new_one(old, new):
 @pytest.mark.parametrize(
     ("train", "key"),
     [
-        ({"batch_size": 8}, "train.batch_size = 8"),
         (
-            {"captions": {"a": {"batch_size": 8}}, "batch_size": 9},
-            "train.captions.a.batch_size = 8",
+            {"models": {"one": {"family": "bcdnn", "batch_size": 8}}},
+            "train.models.one.batch_size = 8",
+        ),
+        (
+            {
+                "models": {
+                    "one": {"family": "bcdnn", "batch_size": 9},
+                    "two": {"family": "captions", "batch_size": 8},
+                }
+            },
+            "train.models.two.batch_size = 8",
         ),
     ],
 )

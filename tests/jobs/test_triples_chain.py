@@ -9,12 +9,12 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from mmkrl.spaces.triple_space import TripleSpace
 
 from mmkrl.data.dataset import open_dataset
 from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION
 from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION
 from mmkrl.io.storage import locate
+from mmkrl.models.triples.space import TripleSpace
 from tests.mmkrl.data.graphs.made import write_tsv
 from tests.support.graphs import row_graph
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 MODELS = {
     "complex": {
+        "family": "triples",
         "model": "complex",
         "dimension": 16,
         "loss": "one_vs_all",
@@ -30,6 +31,7 @@ MODELS = {
         "batch_size": 12,
     },
     "translation": {
+        "family": "triples",
         "model": "transe",
         "dimension": 16,
         "margin": 1,
@@ -55,7 +57,7 @@ def done(new_place):
     config = yaml.safe_load((place.folder / "config.yaml").read_text())
     config["ingest"] = {"sources": []}
     config["graph"] = {"path": str(place.folder / "graph"), "overlap": "keep"}
-    config["train"] = {"model": "triples", "seeds": [0, 1], "triples": MODELS}
+    config["train"] = {"seeds": [0, 1], "models": MODELS}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     ended = place.run("pipeline")
     assert ended.status == 0, ended.stderr[-6000:]
@@ -103,7 +105,7 @@ def test_finished_work_is_skipped(done):
 
 def test_a_model_without_its_pictures_is_told_in_one_line(done):
     place, _ = done
-    ended = place.run("train", "--set", "train.triples={one: {model: ikrl}}")
+    ended = place.run("train", "--set", "train.models={one: {family: triples, model: ikrl}}")
     assert ended.status == 2
     assert "one would learn from images, and the graph has none: set graph.images" in ended.error
 

@@ -4,13 +4,15 @@ import importlib
 import inspect
 import pkgutil
 import re
+from typing import get_args
 
 import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.backbones import BACKBONES
 from mmkrl.mining.registry import MINERS
-from mmkrl.models.bcdnn.model import VARIANTS
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.config import FAMILIES
 from mmkrl.models.triples.registry import MODELS
 
 
@@ -27,6 +29,7 @@ def public_functions(package):
     return names
 
 
+VARIANTS = get_args(BCDNNConfig.model_fields["variant"].annotation)
 LOSSES = public_functions(mmkrl.losses)
 
 
@@ -45,7 +48,7 @@ def test_registries_hold_something():
     assert len(LOSSES) >= 6
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
+@pytest.mark.parametrize("name", [*BACKBONES, *FAMILIES.names(), *MINERS, *VARIANTS, *MODELS])
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

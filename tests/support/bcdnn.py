@@ -70,7 +70,6 @@ def make_learner(knowledge, small) -> Callable[..., BCDNNLearner]:
 
     def make(variant="full", *, seed=0, batch_size=16, **fields) -> BCDNNLearner:
         torch.manual_seed(seed)
-        config = small(**fields)
-        return BCDNNLearner(knowledge, config, variant=variant, batch_size=batch_size)
+        return BCDNNLearner(knowledge, small(variant=variant, batch_size=batch_size, **fields))
 
     return make

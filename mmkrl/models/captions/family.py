@@ -49,17 +49,12 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
         """MTLS, a dual encoder with its image encoder, or one without, before training."""
         import torch
 
-        from mmkrl.models.captions.fine_tuning import FineTuningLearner
-        from mmkrl.models.captions.learner import CaptionLearner
-        from mmkrl.models.captions.mtls_learner import MTLSLearner
+        from mmkrl.models.captions.learners import caption_learner
 
         captions, words = data.captions, data.words if model.pretrained else None
         pictures = data.pictures(model.fine_tune) if model.fine_tune else None
         torch.manual_seed(seed)
-        if pictures is not None:
-            return FineTuningLearner(captions, model, pictures=pictures, words=words, seed=seed)
-        kind = MTLSLearner if model.transfer else CaptionLearner
-        return kind(captions, model, words=words, seed=seed)
+        return caption_learner(captions, model, pictures=pictures, words=words, seed=seed)
 
     def baselines(self, models: Mapping[str, CaptionConfig]) -> Sequence[str]:
         """Chance, and linear maps."""

@@ -20,7 +20,7 @@ from mmkrl.serving.registry import (
     verdict,
 )
 from mmkrl.tracking.runs import run
-from tests.mmkrl.serving.test_answering import small_triples
+from tests.mmkrl.serving.test_pyfunc import small_triples
 from tests.support.tracking import local_store
 
 mlflow = pytest.importorskip("mlflow")

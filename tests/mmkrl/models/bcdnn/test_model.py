@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.learner import mean_word_vectors, slot_words
-from mmkrl.models.bcdnn.model import BCDNN, VARIANTS, ImageBranch, TextBranch
+from mmkrl.models.bcdnn.model import BCDNN, ImageBranch, TextBranch
 from mmkrl.train.dropout import Noise
 from mmkrl.train.learner import Batch
 
@@ -184,15 +184,6 @@ def test_search_ranges_hold_their_defaults():
     assert ranges.keys() >= {"dimension", "margin", "text_rate", "image_rate", "memory"}
     for name, values in ranges.items():
         assert min(values) <= BCDNNConfig.model_fields[name].default <= max(values)
-
-
-def test_variants_are_named_in_the_training_configuration():
-    from typing import get_args
-
-    from mmkrl.models.config import TrainConfig
-
-    (literal, _) = get_args(TrainConfig.model_fields["variants"].annotation)
-    assert set(get_args(literal)) == set(VARIANTS)
 
 
 def test_slot_words_finds_every_part_s_vector():

@@ -8,7 +8,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from mmkrl.models.captions.run import CaptionRun
 from torch.nn import functional
 
 from mmkrl.config import check
@@ -16,6 +15,7 @@ from mmkrl.data.pictures import Limits, decode
 from mmkrl.errors import UsageError, UserError
 from mmkrl.losses.captions import negatives, triplet_ranking
 from mmkrl.models.captions.config import CaptionConfig
+from mmkrl.models.captions.family import CaptionsFamily
 from mmkrl.models.config import TrainConfig
 from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
@@ -43,7 +43,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def captions(data):
-    return data.load()
+    return data.captions
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def on_the_cpu(monkeypatch):
 
 def make(data, captions, tune=AS_IT_IS, **fields):
     config = CaptionConfig.model_validate(SMALL | {"fine_tune": tune} | fields)
-    return CaptionRun(config, LOOP, data, 0).learner(captions)
+    return CaptionsFamily().learner(config, data, 0)
 
 
 def last_batch(learner, step=0, seed=7):

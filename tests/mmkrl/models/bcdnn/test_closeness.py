@@ -11,8 +11,8 @@ import torch
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_file
 from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
-from mmkrl.models.weights import SPACE_FOLDER
-from mmkrl.spaces.closeness import LearnedSpace
+from mmkrl.models.bcdnn.closeness import LearnedSpace
+from mmkrl.models.training import SPACE_FOLDER
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from mmkrl.data.pictures import UnusablePicture
-from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.models.bcdnn.space import KnowledgeSpace
 
 QUERIES = ["woman firefighter", "man | as_role | school", "face | wears | hat"]
 

@@ -9,14 +9,19 @@ from mmkrl.data.dataset import Origin, open_dataset, publish
 from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
 from mmkrl.models.config import TrainConfig
-from mmkrl.models.weights import collect, load_member, load_weights, member_name
+from mmkrl.models.family import Sources
+from mmkrl.models.training import Member, collect, member_name, restore
 from mmkrl.train.context import LocalContext
 from mmkrl.train.loop import fit
 
 
 @pytest.fixture(scope="module")
-def config(small, loop_config):
-    return TrainConfig(batch_size=16, loop=loop_config, bcdnn=small())
+def sources(small, loop_config, tmp_path_factory):
+    models = {
+        "full": small(batch_size=16),
+        "text_only": small(batch_size=16, variant="text_only"),
+    }
+    return Sources({}, TrainConfig(models=models, loop=loop_config), tmp_path_factory.mktemp("c"))
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +40,9 @@ def trained(run, tmp_path_factory):
     return open_dataset(location)
 
 
-def test_a_member_comes_back_with_its_best_weights(trained, config, knowledge, run):
+def test_a_member_comes_back_with_its_best_weights(trained, sources, knowledge, run):
     _, best, state = run
-    learner = load_member(trained, config, knowledge, "full", 0)
+    learner = restore(Member(sources, "full", 0), trained.location, knowledge)
     loaded = learner.module.state_dict()
     assert loaded.keys() == best.keys()
     assert all(torch.equal(loaded[name], best[name]) for name in best)
@@ -45,11 +50,12 @@ def test_a_member_comes_back_with_its_best_weights(trained, config, knowledge, r
     assert learner.validate()["text_to_image_map"] == pytest.approx(state.best_metric)
 
 
-def test_weights_are_there_before_the_dataset_is_published(run, tmp_path):
+def test_weights_are_there_before_the_dataset_is_published(run, sources, knowledge, tmp_path):
     location = locate(tmp_path)
     collect(location, {"full-0": run[0], "full-1": run[0]})
-    for name in ("full-0", "full-1"):
-        weights = load_weights(location, name)
+    for seed in (0, 1):
+        learner = restore(Member(sources, "full", seed), location, knowledge)
+        weights = learner.module.state_dict()
         assert all(torch.equal(weights[key], value) for key, value in run[1].items())
     assert not (location / "manifest.json").is_file()
 
@@ -65,7 +71,7 @@ def test_notes_and_history_say_what_happened(trained, run):
     assert json.loads(trained.read_bytes(entry)) == state.history
 
 
-@pytest.mark.parametrize(("variant", "seed"), [("full", 1), ("text_only", 0)])
-def test_a_missing_member_is_told(trained, config, knowledge, variant, seed):
-    with pytest.raises(UserError, match=rf"no file 'models/{variant}-{seed}/"):
-        load_member(trained, config, knowledge, variant, seed)
+@pytest.mark.parametrize(("model", "seed"), [("full", 1), ("text_only", 0)])
+def test_a_missing_member_is_told(trained, sources, knowledge, model, seed):
+    with pytest.raises(UserError, match=rf"holds no trained model '{model}-{seed}'"):
+        restore(Member(sources, model, seed), trained.location, knowledge)

@@ -12,7 +12,7 @@ from mmkrl.evaluate.exact.triple_ranks import triple_ranks, triple_scores
 from mmkrl.models.triples.complex_text import Described
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.registry import MODELS, make_model
-from mmkrl.spaces.triple_space import TripleSpace
+from mmkrl.models.triples.space import TripleSpace
 from tests.support.graphs import ENTITIES, row_graph, some_images
 
 CASES = {
@@ -97,7 +97,10 @@ def test_answers_that_the_graph_states_can_be_left_out(pair):
 
 def test_the_example_is_a_fact(pair):
     _, space = pair
-    assert space.example in named(GRAPH.triples["train"])
+    asked = space.example
+    assert asked["task"] == "predict_tails"
+    facts = {(head, relation) for head, relation, _ in named(GRAPH.triples["train"])}
+    assert (asked["head"], asked["relation"]) in facts
 
 
 def test_an_unknown_name_is_told_with_the_nearest():

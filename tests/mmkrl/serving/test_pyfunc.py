@@ -9,18 +9,18 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
-from mmkrl.serving.answering import COLUMNS, load
-from mmkrl.spaces.triple_space import TripleSpace
 from PIL import Image
 
 from mmkrl.data.views.words import WordVectors
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.model import BCDNN
+from mmkrl.models.bcdnn.space import KnowledgeSpace
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.registry import make_model
+from mmkrl.models.triples.space import TripleSpace
 from mmkrl.serving.pyfunc import AnsweringModel
-from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.spaces.space import load_space
 from tests.support.graphs import row_graph
 
 RELATIONSHIPS = [("man", "rides", "horse"), ("cat", "eats", "fish"), ("man", "eats", "fish")]
@@ -61,7 +61,7 @@ def spaces(tmp_path_factory):
     space, triples = small_space(), small_triples()
     folder = tmp_path_factory.mktemp("served")
     return {
-        "space": (space, served(space, folder / "space")),
+        "bcdnn": (space, served(space, folder / "bcdnn")),
         "triples": (triples, served(triples, folder / "triples")),
     }
 
@@ -77,7 +77,7 @@ def ask(model, rows, **params):
 
 
 def test_rows_of_all_tasks_are_answered_in_their_order(spaces):
-    space, model = spaces["space"]
+    space, model = spaces["bcdnn"]
     text, image = "cat | eats | fish", picture()
     rows = [
         {"task": "recognise", "image": image},
@@ -114,28 +114,28 @@ def test_triples_are_scored_and_completed_by_name(spaces):
     assert [row["vector"] for row in found] == [[]] * 4
 
 
-@pytest.mark.parametrize("kind", ["space", "triples"])
+@pytest.mark.parametrize("kind", ["bcdnn", "triples"])
 def test_the_example_of_each_kind_can_be_answered(spaces, kind, tmp_path):
     space, model = spaces[kind]
     space.save(tmp_path)
-    asked = load(tmp_path)
+    asked = load_space(tmp_path)
     assert asked.kind == kind
     (found,) = ask(model, [asked.example], count=2)
     assert len(found["names"]) == len(found["scores"]) == 2
     json.dumps(found)
     for task in asked.tasks.values():
-        assert set(task.columns) <= COLUMNS[kind].keys()
+        assert set(task.columns) <= asked.columns.keys()
 
 
 @pytest.mark.parametrize(
     ("kind", "row", "says"),
     [
-        ("space", {"task": "score_triples"}, "'score_triples': expected one of embed_text, "),
-        ("triples", {"task": "retrieve"}, "expected one of score_triples, predict_tails"),
-        ("space", {"task": "retrieve", "image": b""}, "'retrieve' needs the column 'text'"),
-        ("space", {"task": "retrieve", "text": float("nan")}, "needs the column 'text'"),
+        ("bcdnn", {"task": "score_triples"}, "kind 'bcdnn' can be asked one of embed_text, "),
+        ("triples", {"task": "retrieve"}, "can be asked one of score_triples, predict_tails"),
+        ("bcdnn", {"task": "retrieve", "image": b""}, "'retrieve' needs the column 'text'"),
+        ("bcdnn", {"task": "retrieve", "text": float("nan")}, "needs the column 'text'"),
         ("triples", {"task": "predict_heads", "tail": "e01"}, "needs the column 'relation'"),
-        ("space", {"task": "recognise", "image": b"no"}, "cannot be used: not_an_image"),
+        ("bcdnn", {"task": "recognise", "image": b"no"}, "cannot be used: not_an_image"),
         ("triples", {"task": "predict_heads", "relation": "x", "tail": "e01"}, "called 'x'"),
     ],
 )

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from mmkrl.models.captions.methods import CaptionComparison
-from mmkrl.models.captions.run import CaptionRun, write_vocabularies
 from safetensors.torch import save
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
-from mmkrl.data.views.config import CaptionSplit
 from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.exact.triple_ranks import triple_ranks
 from mmkrl.io.storage import locate
-from mmkrl.models.captions.data import CorpusCaptions
-from mmkrl.models.config import TrainConfig
-from mmkrl.train.config import LoopConfig
+from mmkrl.models.captions.family import CaptionsFamily
+from mmkrl.models.comparison import Comparison
+from mmkrl.models.config import CORPUS, FEATURES, TrainConfig
+from mmkrl.models.family import Method, Sources
+from mmkrl.models.training import Member, families_files
 from tests.support.captions import corpus, extracted
 
 ANIMALS = ("dog", "cat")
-SMALL = {"dimension": 8, "word_dimension": 6, "text": "mean", "batch_size": 4, "epochs": 2}
+SMALL = {
+    "family": "captions",
+    "dimension": 8,
+    "word_dimension": 6,
+    "text": "mean",
+    "batch_size": 4,
+    "epochs": 2,
+}
 TRANSFER = {"rounds": 1, "warm_epochs": 1, "raw_dimension": 4}
 MODELS = {
     "cosine": SMALL | {"transfer": TRANSFER},
@@ -43,34 +49,33 @@ def compared(request, tmp_path_factory):
         split = ("train", "val", "test", "test")[n % 4]
         rows += [(image, image, "split", split), (image, image, "caption", f"A {ANIMALS[n // 20]}")]
         rows += [(image, image, "label", ANIMALS[n // 20])] if request.param else []
-    data = CorpusCaptions(
-        corpus(folder / "corpus", rows),
-        extracted(folder / "extracted", ids),
-        None,
-        "glove-6b-50d",
-        CaptionSplit(),
-        folder / "cache",
-    )
-    train = TrainConfig(model="captions", captions=MODELS)
+    datasets = {
+        CORPUS: corpus(folder / "corpus", rows),
+        FEATURES: extracted(folder / "extracted", ids),
+    }
+    sources = Sources(datasets, TrainConfig(models=MODELS), folder / "cache")
     location = locate(folder / "trained")
-    files = write_vocabularies(location, data, train.captions)
-    for name, config in train.captions.items():
-        torch.manual_seed(1)
-        module = CaptionRun(config, LoopConfig(), data, 0).learner(data.load()).module
+    files = families_files(sources, location)
+    for member in (Member(sources, name, 0) for name in MODELS):
+        module = member.learner(member.family.load(sources)).module
         weights = save({k: v.contiguous() for k, v in module.state_dict().items()})
-        files.append(write_file(location, f"models/{name}-0/weights.safetensors", weights))
+        files.append(write_file(location, f"models/{member.name}/weights.safetensors", weights))
     publish(location, Origin("train", "key", {}, {}, ""), [], files=files)
     swaps = [{"remove": ["dog"], "add": ["cat"]}]
     evaluate = EvaluateConfig.model_validate({"swaps": swaps})
-    trained = open_dataset(location)
-    return request.param, CaptionComparison(train, evaluate, data, trained)
+    compared = Comparison(sources, open_dataset(location), evaluate, triple_ranks)
+    return request.param, compared
+
+
+def model(name):
+    return "captions", Method(name, 0)
 
 
 def test_tasks(compared):
     classes, comparison = compared
     with_classes = RETRIEVAL | (CLUSTERS if classes else set())
-    assert comparison.measure(TEST, "order", "0").keys() == with_classes
-    found = comparison.measure(TEST, "cosine", "0")
+    assert comparison.measure(TEST, *model("order")).keys() == with_classes
+    found = comparison.measure(TEST, *model("cosine"))
     assert found.keys() == with_classes | ARITHMETIC | (CLASSES if classes else set())
     assert {found[name].queries for name in RETRIEVAL} == {20}
     assert found["arithmetic"].queries == 10  # the dogs
@@ -81,9 +86,9 @@ def test_tasks(compared):
 def test_baselines_are_measured_beside_the_models(compared):
     _, comparison = compared
     names = [comparison.label(*method) for method in comparison.methods()]
-    assert names == ["cosine", "order", *CAPTION_BASELINES]
-    expected = comparison.measure(TEST, "cosine", "0")
-    for method in comparison.methods()[2:]:
+    assert names == [*CAPTION_BASELINES, "cosine", "order"]
+    expected = comparison.measure(TEST, *model("cosine"))
+    for method in comparison.methods()[:-2]:
         found = comparison.measure(TEST, *method)
         assert found.keys() == expected.keys()
         assert all(found[task].gallery == expected[task].gallery for task in found)
@@ -94,7 +99,7 @@ def test_every_query_has_a_name_of_its_own(compared):
     for split in (TEST, VALIDATION):
         tasks = comparison.measure(split, *comparison.served)
         kept = {task: tasks[task] for task in RETRIEVAL}
-        named = comparison.named(split, kept)
+        named = CaptionsFamily().queries(CaptionsFamily().load(comparison.sources), split, kept)
         for task in RETRIEVAL:
             names = named[task].names
             assert len(set(names)) == len(names) == len(kept[task].groups)
@@ -104,6 +109,6 @@ def test_every_query_has_a_name_of_its_own(compared):
 
 def test_what_arithmetic_found_is_shown_with_its_images(compared):
     _, comparison = compared
-    ((one,), ids) = comparison.swapped("cosine", 0)
-    assert [ids[i] for i in one.image_Q] == [f"i{n:02}" for n in range(20) if n % 4 > 1]
-    assert comparison.swapped("order", 0) == ([], [])
+    page = comparison.pages()["arithmetic.html"]
+    assert page.count("the image") == 2
+    assert "- dog + cat" in page
