@@ -68,7 +68,7 @@ def pair(knowledge, cases, tmp_path_factory):
 @pytest.fixture(scope="module", params=CASES)
 def results(request, pair, knowledge, cases, tmp_path_factory):
     """Of one case: what one process made, and what each of two made."""
-    learner = start(knowledge, *cases[request.param])
+    learner = start(knowledge, cases[request.param])
     context = LocalContext(tmp_path_factory.mktemp("one"))
     state, best = fit(learner, LOOP, context, seed=SEED)
     one = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmkrl.data.pictures import UnusablePicture
+from mmkrl.errors import UserError
 from mmkrl.models.bcdnn.space import KnowledgeSpace
 
 QUERIES = ["woman firefighter", "man | as_role | school", "face | wears | hat"]
@@ -109,7 +109,7 @@ def test_a_relationship_recognises_itself_first(space):
 
 def test_an_empty_gallery_has_no_answers(space, words):
     empty = KnowledgeSpace(
-        space._model, words, space._relationships, ([], torch.zeros(0, 16)), space._extract
+        space._model, words, space._relationships, ([], torch.zeros(0, 16)), space._pixels.config
     )
     assert empty.retrieve(empty.embed_texts(QUERIES), 5) == [[], [], []]
 
@@ -123,5 +123,5 @@ def test_pictures_are_embedded_one_by_one_alike(space, picture):
 
 
 def test_an_unusable_picture_is_told(space):
-    with pytest.raises(UnusablePicture, match="not_an_image"):
+    with pytest.raises(UserError, match="an image cannot be used: not_an_image"):
         space.embed_images([b"no picture"])

@@ -110,5 +110,5 @@ def test_every_query_has_a_name_of_its_own(compared):
 def test_what_arithmetic_found_is_shown_with_its_images(compared):
     _, comparison = compared
     page = comparison.pages()["arithmetic.html"]
-    assert page.count("the image") == 2
+    assert page.count("<figcaption>the image") == 2
     assert "- dog + cat" in page

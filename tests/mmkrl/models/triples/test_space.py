@@ -50,7 +50,7 @@ def pair(request, tmp_path_factory):
     model = made(request.param)
     folder = tmp_path_factory.mktemp("space") / "new"
     TripleSpace.of(model, GRAPH).save(folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["tables.safetensors", "triples.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["space.json", "tables.safetensors"]
     return model, TripleSpace.load(folder)
 
 
@@ -120,4 +120,4 @@ def test_nothing_of_the_images_is_kept(tmp_path):
     assert sizes["row"] == (ENTITIES, 12)
     assert sizes["relation"] == (3, 6)
     assert sizes["known"] == (known, 3)
-    assert json.loads((tmp_path / "triples.json").read_text())["entity"] == GRAPH.entities
+    assert json.loads((tmp_path / "space.json").read_text())["entity"] == GRAPH.entities
