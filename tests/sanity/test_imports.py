@@ -14,13 +14,19 @@ GROUND = {
 DATA = GROUND | {"mmkrl.kernels", "mmkrl.data"}
 # `evaluate` scores embeddings that already exist and knows no model, so that models may measure
 # themselves on validation data with the definitions of the reports. The loop knows no model either.
-BELOW_MODELS = {"mmkrl.losses", "mmkrl.encoders", "mmkrl.evaluate", "mmkrl.train"}
+BELOW_MODELS = {
+    "mmkrl.encoders",
+    "mmkrl.evaluate",
+    "mmkrl.losses",
+    "mmkrl.spaces",
+    "mmkrl.train",
+    "mmkrl.viz",
+}
 MODELS = DATA | BELOW_MODELS | {"mmkrl.models"}
-SPACES = MODELS | {"mmkrl.spaces"}
-ABOVE = SPACES | {"mmkrl.mining", "mmkrl.tracking"}
+ABOVE = MODELS | {"mmkrl.mining", "mmkrl.tracking"}
 
 MAY_IMPORT = {
-    "mmkrl": set(),
+    "mmkrl": {"mmkrl.serving"},
     "mmkrl.arrays": set(),
     "mmkrl.errors": set(),
     "mmkrl.plugins": {"mmkrl.errors"},
@@ -34,10 +40,10 @@ MAY_IMPORT = {
     "mmkrl.evaluate": DATA | {"mmkrl.evaluate"},
     "mmkrl.train": DATA | {"mmkrl.train"},
     "mmkrl.models": MODELS,
-    "mmkrl.spaces": SPACES,
+    "mmkrl.spaces": DATA | {"mmkrl.spaces"},
     "mmkrl.tracking": DATA | {"mmkrl.train", "mmkrl.tracking"},
     "mmkrl.serving": ABOVE | {"mmkrl.serving"},
-    "mmkrl.viz": ABOVE | {"mmkrl.viz"},
+    "mmkrl.viz": DATA | {"mmkrl.evaluate", "mmkrl.spaces", "mmkrl.train", "mmkrl.viz"},
 }
 PACKAGES = {
     "mmkrl": {"mmkrl"},
