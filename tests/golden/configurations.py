@@ -132,7 +132,7 @@ def configuration(family: str, folder: Path, *, workers: int) -> Config:
         "workspace": f"{folder}/workspace",
         "tracking": {"uri": f"sqlite:///{folder}/mlflow.db", "experiment": f"{family}-{workers}"},
         "ingest": {"sources": [{"path": f"{folder}/pack.parquet", "format": "parquet"}]},
-        "extract": {"engine": "torch", "image_size": 64, "places": True},
+        "extract": {"engine": "torch", "image_size": 64},
     }
     config |= {name: own[name] for name in own.keys() - {"train", "evaluate"}}
     config["train"] = {"workers": workers, "loop": {"log_steps": 1}} | own["train"]

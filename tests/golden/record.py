@@ -1,15 +1,19 @@
 """Write down the figures of the golden run.
 
-python -m tests.golden.record OUT.json [--families bcdnn,triples] [--workers 1,2] [--compact]
+python -m tests.golden.record OUT.json [--families bcdnn,triples] [--workers 1,2]
+    [--compact] [--local]
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import platform
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +21,42 @@ import torch
 
 import cluster  # noqa: F401 - sets what Ray reads when it is imported, so it comes first
 from tests.golden.configurations import FAMILIES
+from tests.golden.local import here
 from tests.golden.reading import Figures, compact
-from tests.golden.running import joined_environment, plain_environment, run_chains
+from tests.golden.running import as_a_user, run_chain
 
 
 def main() -> None:
-    """Run and write."""
+    """Run and write, after each chain; those that are written already are not run again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--compact", action="store_true", help="as the repository keeps them")
-    parser.add_argument("--joined", action="store_true", help="one Ray for all jobs: quicker")
+    parser.add_argument("--local", action="store_true", help="without Ray Train: quicker")
     given = parser.parse_args()
-    workers = [int(count) for count in given.workers.split(",")]
+    runs = json.loads(given.output.read_text())["runs"] if given.output.exists() else {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="golden-")))
-        environment = plain_environment()
-        if given.joined:
-            environment = stack.enter_context(joined_environment())
-        found = run_chains(folder, given.families.split(","), workers, environment)
-    if given.compact:
-        found = {name: compact(figures) for name, figures in found.items()}
-    about = {"torch": torch.__version__, "machine": platform.machine()}
-    about["capability"] = torch.backends.cpu.get_cpu_capability()
-    write_record({"about": about, "runs": found}, given.output)
+        pipeline = stack.enter_context(here()) if given.local else as_a_user
+        for count, family in itertools.product(given.workers.split(","), given.families.split(",")):
+            name = f"{family}-{count}"
+            if name in runs:
+                continue
+            started = time.monotonic()
+            found = run_chain(folder, family, int(count), pipeline)
+            sys.stderr.write(f"{name}: {time.monotonic() - started:.0f} s\n")
+            runs[name] = compact(found) if given.compact else found
+            write_record({"about": _about(), "runs": runs}, given.output)
+
+
+def _about() -> dict[str, str]:
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "processor": str(capability),
+    }
 
 
 def write_record(record: dict[str, Any], file: Path) -> None:

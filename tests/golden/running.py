@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -17,37 +15,30 @@ from tests.golden.configurations import configuration
 from tests.golden.inputs import ROOT, write_inputs
 from tests.golden.reading import Figures, read_figures
 
+Pipeline = Callable[[Path], Path]
+"""Runs the whole chain of a configuration file; gives the folder of its evaluation."""
 
-def run_chains(
-    folder: Path, families: Sequence[str], workers: Sequence[int], environment: dict[str, str]
-) -> dict[str, Figures]:
-    """The figures of every family with every number of workers, by ``FAMILY-WORKERS``.
 
-    All share a workspace, so that what they have in common is done once.
+def run_chain(folder: Path, family: str, workers: int, pipeline: Pipeline) -> Figures:
+    """The figures of a family.
 
     Args:
-        folder: An empty one.
-        families: Which families.
-        workers: Numbers of training processes.
-        environment: Of the jobs.
+        folder: Gets the inputs, and a workspace which all families share, so that what they have
+            in common is done once.
+        family: Which.
+        workers: Training processes of a run.
+        pipeline: Runs the chain.
     """
-    write_inputs(folder)
-    found = {}
-    for count in workers:
-        for family in families:
-            name = f"{family}-{count}"
-            file = folder / f"{name}.yaml"
-            config = configuration(family, folder, workers=count)
-            file.write_text(yaml.safe_dump(config, sort_keys=False))
-            started = time.monotonic()
-            output = _pipeline(file, environment)
-            sys.stderr.write(f"{name}: {time.monotonic() - started:.0f} s\n")
-            found[name] = read_figures(folder, output, config["tracking"]["experiment"])
-    return found
+    if not (folder / "pack.parquet").exists():
+        write_inputs(folder)
+    file = folder / f"{family}-{workers}.yaml"
+    config = configuration(family, folder, workers=workers)
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    return read_figures(folder, pipeline(file), config["tracking"]["experiment"])
 
 
-def _pipeline(file: Path, environment: dict[str, str]) -> Path:
-    """Run the whole chain of a configuration; the dataset of its evaluation.
+def as_a_user(file: Path) -> Path:
+    """Run a chain by its command, with a Ray of its own.
 
     Raises:
         RuntimeError: it failed.
@@ -55,37 +46,22 @@ def _pipeline(file: Path, environment: dict[str, str]) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "jobs.pipeline", "--config", str(file)],
         cwd=ROOT,
-        env=environment,
+        env=user_environment(),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{file.stem} failed:\n{done.stderr[-6000:]}")
-    return Path(json.loads(done.stdout.splitlines()[-1])["output"])
+    return output_of(done.stdout)
 
 
-def plain_environment(**more: str) -> dict[str, str]:
-    """A user's, without what tests set for Ray: every job starts a Ray of its own."""
+def user_environment() -> dict[str, str]:
+    """This one, without what tests set for Ray."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
+    return kept | {"PYTHONPATH": str(ROOT)}
 
 
-@contextlib.contextmanager
-def joined_environment(
-    setenv: Callable[[str, str], None] = os.environ.__setitem__,
-) -> Iterator[dict[str, str]]:
-    """Within this, one Ray is up, and jobs with this environment join it.
-
-    Args:
-        setenv: Sets a variable of this process, which Ray's workers take over.
-    """
-    import ray
-
-    from cluster.session import RayConfig, session
-
-    setenv("PYTHONPATH", str(ROOT))
-    with session(RayConfig()):
-        keys = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
-        address = ray.get_runtime_context().gcs_address
-        yield plain_environment(RAY_ADDRESS=address, **keys)
+def output_of(stdout: str) -> Path:
+    """The dataset that a job's result line names."""
+    return Path(json.loads(stdout.splitlines()[-1])["output"])
