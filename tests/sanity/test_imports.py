@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "mmkrl.errors": set(),
     "mmkrl.plugins": {"mmkrl.errors"},
     "mmkrl.io": {"mmkrl.errors", "mmkrl.io"},
-    "mmkrl.config": {"mmkrl.errors", "mmkrl.io"},
+    "mmkrl.config": {"mmkrl.errors", "mmkrl.io", "mmkrl.plugins"},
     "mmkrl.kernels": {"mmkrl.arrays", "mmkrl.kernels"},
     "mmkrl.data": DATA,
     "mmkrl.mining": DATA | {"mmkrl.mining"},
