@@ -29,7 +29,7 @@ from mmkrl.data.dataset import Dataset, read_rows, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.encoders import torch_setup
 from mmkrl.encoders.choice import SAMPLE, Choice, choose_engines
-from mmkrl.encoders.config import BackboneName, ExtractConfig
+from mmkrl.encoders.config import EncoderName, ExtractConfig
 from mmkrl.encoders.decoding import COLUMNS, Decoder
 from mmkrl.encoders.extractor import Engines, Extractor, feature_tables
 from mmkrl.encoders.retry import merge
@@ -48,7 +48,7 @@ def extract(
     pieces: Sequence[CorpusPiece],
     config: ExtractConfig,
     deduped: Dataset | None = None,
-) -> tuple[list[UnitRecord], dict[BackboneName, Choice]]:
+) -> tuple[list[UnitRecord], dict[EncoderName, Choice]]:
     """Extract features of a whole corpus into a dataset.
 
     Args:
@@ -182,14 +182,14 @@ class _Infer:
 
 def _engines(
     location: Location, pieces: Sequence[CorpusPiece], config: ExtractConfig
-) -> dict[BackboneName, Choice]:
+) -> dict[EncoderName, Choice]:
     """What runs each backbone: as decided when this dataset was begun, or decided now."""
     file = location / CHOICE_FILE
     if file.is_file():
         return {name: Choice(**choice) for name, choice in json.loads(file.read_text()).items()}
     step = max(1, len(pieces) // _SAMPLED_PIECES)
     task: Any = ray.remote(num_cpus=_ACTOR_CPUS, num_gpus=1 if gpus() else 0)(_choose)
-    choices: dict[BackboneName, Choice] = ray.get(
+    choices: dict[EncoderName, Choice] = ray.get(
         task.remote(pieces[::step][:_SAMPLED_PIECES], config, gpus() > 0)
     )
     file.write_bytes(json.dumps({name: asdict(c) for name, c in choices.items()}).encode())
@@ -198,7 +198,7 @@ def _engines(
 
 def _choose(
     pieces: Sequence[CorpusPiece], config: ExtractConfig, gpu: bool
-) -> dict[BackboneName, Choice]:
+) -> dict[EncoderName, Choice]:
     torch_setup.use_threads(1)
     decoder = Decoder(config)
     pixels = []

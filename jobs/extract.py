@@ -17,7 +17,7 @@ from jobs.estimate import estimate_extraction
 from jobs.extract_options import DryRunOption, PriceOption, RetryOption
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished
-from mmkrl.encoders.backbones import RANDOM
+from mmkrl.encoders.image_encoder import RANDOM
 from mmkrl.encoders.report import extraction_metrics
 from mmkrl.tracking.runs import Run
 

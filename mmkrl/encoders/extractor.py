@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from mmkrl.data.pictures import Pixels
 from mmkrl.data.schemas import DEAD_LETTERS, features
-from mmkrl.encoders.config import BackboneName, EngineName, ExtractConfig
+from mmkrl.encoders.config import EncoderName, EngineName, ExtractConfig
 from mmkrl.encoders.engines import CPU_BATCH, GPU_BATCH, Source, make_forward
 
-Engines: TypeAlias = Mapping[BackboneName, EngineName]
-FeatureColumns: TypeAlias = dict[BackboneName, npt.NDArray[np.float16]]
+Engines: TypeAlias = Mapping[EncoderName, EngineName]
+FeatureColumns: TypeAlias = dict[EncoderName, npt.NDArray[np.float16]]
 
 
 class Extractor:

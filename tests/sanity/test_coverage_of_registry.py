@@ -8,7 +8,7 @@ import re
 import pytest
 
 import mmkrl.losses
-from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.encoders.config import ENCODERS
 from mmkrl.mining.registry import MINERS
 from mmkrl.models.bcdnn.model import VARIANTS
 from mmkrl.models.triples.registry import MODELS
@@ -38,14 +38,14 @@ def tests_text(root):
 
 
 def test_registries_hold_something():
-    assert len(BACKBONES) >= 2
+    assert len(ENCODERS.names()) >= 2
     assert len(MINERS) >= 1
     assert len(VARIANTS) == 4
     assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
+@pytest.mark.parametrize("name", [*ENCODERS.names(), *MINERS, *VARIANTS, *MODELS])
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

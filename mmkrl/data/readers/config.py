@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from mmkrl.config import Section, known_to
-from mmkrl.errors import UsageError
 from mmkrl.plugins import Registry
 
 TextRole = Literal["alt", "title", "keyword", "caption", "split", "label", "robots"]
@@ -63,13 +62,13 @@ class SourceConfig(Section):
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> SourceConfig:
-        reader = _loaded(self.format)
+        reader = READERS.get(self.format)
         for option, meaning in _OPTIONS.items():
             given = bool(getattr(self, option))
             if option in reader.needs and not given:
                 raise ValueError(f"format {self.format!r} needs {option}: {meaning}")
             if option not in reader.takes and given:
-                able = [name for name in READERS.names() if option in _loaded(name).takes]
+                able = [name for name in READERS.names() if option in READERS.get(name).takes]
                 raise ValueError(f"{option} is for {', '.join(able)}, not for {self.format!r}")
         return self
 
@@ -81,10 +80,3 @@ class SourceConfig(Section):
         """
         named = {**_USUAL_NAMES, **usual, **self.columns}
         return {role: name for role, name in named.items() if name}
-
-
-def _loaded(name: str) -> Any:
-    try:
-        return READERS.get(name)
-    except UsageError as error:  # a module that cannot be imported
-        raise ValueError(str(error)) from error
