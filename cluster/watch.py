@@ -18,10 +18,9 @@ from typing import Literal, TypeAlias, TypeVar
 
 import ray
 from ray.data import DataContext
-from ray.data._internal.execution.execution_callback import ExecutionCallback
-from ray.data._internal.execution.streaming_executor import StreamingExecutor
 from ray.data.exceptions import ExecutionTimeoutError
 
+from cluster.ray_internals import called_at_every_step
 from mmkrl.data.dataset import finished_units
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.errors import UserError
@@ -111,21 +110,14 @@ def ended_by(watch: Watch) -> Iterator[None]:
     Without a lost node, Ray Data itself ends one in which nothing moved for ten minutes, or for
     five times the watch's ``stall_s`` if that is longer.
     """
-
-    class EndStandstill(ExecutionCallback):
-        """Ray Data's loop calls it many times a second; what it raises ends the plan cleanly."""
-
-        def on_execution_step(self, executor: StreamingExecutor) -> None:  # noqa: ARG002 - Ray's
-            watch.check()
-
     context = DataContext.get_current()
-    before = context.custom_execution_callback_classes, context.execution_no_progress_timeout_s
-    context.custom_execution_callback_classes = [*before[0], EndStandstill]
-    context.execution_no_progress_timeout_s = max(before[1], _WITHOUT_LOSS * watch.stall_s)
+    before = context.execution_no_progress_timeout_s
+    context.execution_no_progress_timeout_s = max(before, _WITHOUT_LOSS * watch.stall_s)
     try:
-        yield
+        with called_at_every_step(watch.check):
+            yield
     finally:
-        context.custom_execution_callback_classes, context.execution_no_progress_timeout_s = before
+        context.execution_no_progress_timeout_s = before
 
 
 def until_done(
