@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
-from cluster.session import RayConfig, session
+from cluster.config import ClusterConfig
+from cluster.session import session
 from jobs.config import PipelineConfig
 from mmkrl.config import describe, load, section_of
 from mmkrl.errors import UsageError, UserError
@@ -55,10 +57,10 @@ ForceOption = Annotated[
 ]
 
 
-Connect = Callable[[RayConfig], AbstractContextManager[None]]
+Connect = Callable[[ClusterConfig], AbstractContextManager[None]]
 
 
-def no_cluster(_: RayConfig) -> AbstractContextManager[None]:
+def no_cluster(_: ClusterConfig) -> AbstractContextManager[None]:
     """The connection of a job that does its little work where it is started."""
     return contextlib.nullcontext()
 
@@ -83,7 +85,7 @@ def command(job: str, run: Run, description: str, connect: Connect = session) ->
 
 
 def epilog(job: str) -> str:
-    """The keys of the job's section of the configuration, and an example."""
+    """The keys of the job's section of the configuration and of ``cluster``, and an example."""
     name = _SECTIONS.get(job, job)
     field = PipelineConfig.model_fields.get(name)
     section = section_of(field) if field else None
@@ -91,13 +93,17 @@ def epilog(job: str) -> str:
     example = f"python -m {program} --config jobs/configs/{_EXAMPLES.get(job, 'demo')}.yaml"
     paragraphs = [f"Example: {example}"]
     if section:
-        paragraphs += [
-            f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
-            for key, default, meaning in describe(section, name)
-        ]
+        paragraphs += _keys(section, name)
     else:
         paragraphs.append("Keys: see --help of each job.")
-    return "\n\n".join(paragraphs)
+    return "\n\n".join([*paragraphs, *_keys(ClusterConfig, "cluster")])
+
+
+def _keys(section: type[BaseModel], name: str) -> list[str]:
+    return [
+        f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
+        for key, default, meaning in describe(section, name)
+    ]
 
 
 def execute(
@@ -119,7 +125,7 @@ def execute(
     try:
         settings = load(config, overrides, PipelineConfig)
         check_access(locate(place) for place in _places(settings))
-        with connect(settings.ray):
+        with connect(settings.cluster):
             outcome = run(settings, force)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -31,7 +31,7 @@ def comparison(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Compari
     """
     if config.train.model == "triples":
         data = triple_data(config, inputs)
-        rank = _RANKERS[config.evaluate.ranks_by]
+        rank = _RANKERS[config.cluster.evaluation.ranks_by]
         return TripleComparison(config.train, config.evaluate, data, inputs["train"], rank)
     if config.train.model == "captions":
         captions = caption_data(config, inputs)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
-from cluster.session import RayConfig
+from cluster.config import ClusterConfig
 from cluster.sweep_config import SweepConfig
 from mmkrl.config import Section
 from mmkrl.data.config import IngestConfig
@@ -33,10 +36,14 @@ class QueryConfig(Section):
 class PipelineConfig(Section):
     """Configuration of every job."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "ray": "cluster (cluster_cpus, cluster_gpus, cluster_wait_s: min_cpus, min_gpus, wait_s)"
+    }
+
     workspace: str
     """Folder for all datasets, models and reports, local or ``s3://``."""
-    ray: RayConfig = RayConfig()
-    """Where to run."""
+    cluster: ClusterConfig = ClusterConfig()
+    """Where to run, and how work is spread."""
     tracking: TrackingConfig = TrackingConfig()
     """Where to record."""
     ingest: IngestConfig = IngestConfig(sources=[])
@@ -70,6 +77,17 @@ class PipelineConfig(Section):
                 raise ValueError(
                     f"train.features: {wanted!r} is not among extract.backbones "
                     f"({', '.join(there)})"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_share_batches_evenly(self) -> PipelineConfig:
+        workers = self.cluster.training.workers
+        for key, rows in self.train.batch_sizes.items():
+            if rows % workers:
+                raise ValueError(
+                    f"{key} = {rows} cannot be divided among cluster.training.workers = "
+                    f"{workers}; make it a multiple"
                 )
         return self
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import typer
 
-from cluster.decoding import plan_pieces
+from cluster.decoding import plan_units
 from cluster.extraction import extract, workers
 from cluster.retrying import prepare_retry
 from jobs.command import ConfigOption, ForceOption, Outcome, SetOption, epilog, execute
@@ -24,14 +24,14 @@ from mmkrl.tracking.runs import Run
 
 def run(config: PipelineConfig, force: bool, retry: frozenset[str] = frozenset()) -> Outcome:
     """Extract features of the ingested corpus; or do dead letters of some reasons again."""
-    section = config.extract
+    section, resources = config.extract, config.cluster.extraction
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
-        pieces = plan_pieces(step.inputs["ingest"], section.unit_rows)
+        cut = plan_units(step.inputs["ingest"], section.unit_rows)
         if retry:
-            pieces = prepare_retry(step.location, finished(config, "extract"), pieces, retry)
-        since, planned = time.time(), workers(section)  # a lost node must not shrink what was there
-        units, choices = extract(step.location, pieces, section, step.inputs.get("dedupe"))
+            cut = prepare_retry(step.location, finished(config, "extract"), cut, retry)
+        since, planned = time.time(), workers(resources)  # later, a node may have been lost
+        units, choices = extract(step.location, cut, section, resources, step.inputs.get("dedupe"))
         notes = {
             "random_weights": RANDOM in section.weights.values(),
             "engines": {name: asdict(choice) for name, choice in choices.items()},

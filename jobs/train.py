@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.training import Member, Resources, train_members
+from cluster.training import Member, train_members
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
@@ -23,10 +23,8 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     """Train every variant or model with every seed."""
 
     def work(step: Step, tracked: TrackedRun) -> Work:
-        section = config.train
         plan = training(config, step)
         members = plan.members
-        resources = Resources.of(section)
         curve: list[Measurement] = []
         with _member_runs(config, step, tracked, members) as runs:
 
@@ -38,7 +36,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
                     curve.extend(kept)
 
             folder = step.location / "_runs"
-            checkpoints = train_members(folder, members, plan.work, resources, record)
+            checkpoints = train_members(folder, members, plan.work, config.cluster.training, record)
         tracked.image(loss_curve(curve, members[0].name), "loss.png")
         files, notes = collect(step.location, checkpoints)
         files += plan.publish(tracked)

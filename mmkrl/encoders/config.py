@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +32,10 @@ EngineName: TypeAlias = Literal[
 
 class ExtractConfig(Section):
     """Which features to extract, and how."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        name: f"cluster.extraction.{name}" for name in ("workers", "stall_s")
+    }
 
     backbones: tuple[EncoderName, ...] = Field(default=("efficientnet_lite0",), min_length=1)
     """Pretrained networks: efficientnet_lite0 and efficientnet_lite2 (made for 260 pixels), which
@@ -68,13 +73,6 @@ class ExtractConfig(Section):
     """Most memory that decoding a picture may take, in MiB."""
     unit_rows: int = Field(default=256, ge=1)
     """Pictures of a unit: what a kill can lose, and what travels between workers."""
-    workers: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
-    """Inference workers; none means one a GPU, or one a core where there is no GPU."""
-    stall_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
-    """Seconds without a finished piece after which, if nodes of the cluster were lost, the pieces
-    not yet published are planned anew for the nodes that are left. A plan whose first piece took
-    more than half as long gets twice that time. Without a loss, a plan in which nothing moves for
-    ten minutes, or five times as long as this, is begun again."""
 
     @field_validator("backbones")
     @classmethod

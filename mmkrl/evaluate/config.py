@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 
-from mmkrl.config import OPERATIONAL, Section
+from mmkrl.config import Section
 
 
 class Swap(Section):
@@ -26,6 +27,8 @@ class Swap(Section):
 class EvaluateConfig(Section):
     """How results are measured and shown."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"ranks_by": "cluster.evaluation.ranks_by"}
+
     resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples behind every interval."""
     seed: int = 0
@@ -34,12 +37,6 @@ class EvaluateConfig(Section):
         default=(1.0, 10.0, 100.0, 1e3, 1e4, 1e5), min_length=1
     )
     """Penalties tried for the ridge baselines; the best on validation relationships is used."""
-    ranks_by: Literal["triples", "entities"] = Field(
-        default="triples", json_schema_extra=OPERATIONAL
-    )
-    """How the ranking of test triples is shared among tasks of the cluster: each takes some of the
-    ``triples`` and holds all entities, or takes some of the ``entities`` (for tables that no
-    worker can hold twice). The ranks are the same."""
     gallery_queries: int = Field(default=12, ge=0)
     """Held-out relationships shown with their best images in the gallery."""
     swaps: tuple[Swap, ...] = ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,7 +20,12 @@ _NAME = re.compile(r"\w+")  # it names folders and runs
 
 
 class TrainConfig(Section):
-    """Which models to train, on how many workers."""
+    """Which models to train, and on what."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        name: f"cluster.training.{name}"
+        for name in ("workers", "threads", "concurrent_runs", "gpu_share", "retries")
+    }
 
     model: Literal["bcdnn", "triples", "captions"] = "bcdnn"
     """``bcdnn`` learns from mined relationships, ``triples`` from a knowledge graph, ``captions``
@@ -33,18 +39,8 @@ class TrainConfig(Section):
     none means the first of ``extract.backbones``."""
     words: str = GLOVE
     """Word vectors: ``glove-6b-50d`` (installed) or the path of a text file."""
-    workers: int = Field(default=1, ge=1)
-    """Training processes of one run; their gradients are averaged."""
-    threads: int = Field(default=1, ge=1)
-    """Compute threads of each process."""
-    concurrent_runs: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
-    """Variants and seeds trained at the same time; none means as many as cores (or GPUs) allow."""
-    gpu_share: float = Field(default=1.0, gt=0, le=1, json_schema_extra=OPERATIONAL)
-    """Share of a GPU that a process takes, where there are any: several small runs fit on one."""
     batch_size: int = Field(default=256, ge=2)
     """Rows of a global batch, shared among the workers."""
-    retries: int = Field(default=3, ge=0, json_schema_extra=OPERATIONAL)
-    """How often a run whose worker dies is taken up again from its last checkpoint."""
     loop: LoopConfig = LoopConfig()
     """Optimisation."""
     bcdnn: BCDNNConfig = BCDNNConfig()
@@ -65,32 +61,11 @@ class TrainConfig(Section):
         return (features,) if isinstance(features, str) else features
 
     @model_validator(mode="after")
-    def _divisible(self) -> TrainConfig:
-        if self.batch_size % self.workers:
-            raise ValueError(
-                f"train.batch_size = {self.batch_size} cannot be divided among train.workers = "
-                f"{self.workers}; make it a multiple"
-            )
-        for name, one in self.captions.items():
-            if one.batch_size % self.workers:
-                raise ValueError(
-                    f"train.captions.{name}.batch_size = {one.batch_size} cannot be divided among "
-                    f"train.workers = {self.workers}; make it a multiple"
-                )
+    def _first_variant_has_both_branches(self) -> TrainConfig:
         if not self.variants or self.variants[0] not in _SERVED:
             raise ValueError(
                 f"train.variants must start with {' or '.join(_SERVED)}: the first one is served, "
                 "and needs both branches"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _processes_of_a_run_have_gpus_of_their_own(self) -> TrainConfig:
-        if self.workers > 1 and self.gpu_share < 1:
-            raise ValueError(
-                f"train.gpu_share = {self.gpu_share} with train.workers = {self.workers}: "
-                "processes that share a GPU cannot average their gradients (NCCL); set one of "
-                "them to 1"
             )
         return self
 
@@ -129,6 +104,14 @@ class TrainConfig(Section):
         """Every (variant or name of a model, seed) to train."""
         names = self._named.get(self.model, self.variants)
         return [(name, seed) for name in names for seed in self.seeds]
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Rows of the batches that a run's workers share, by key."""
+        named = {f"train.captions.{name}": one.batch_size for name, one in self.captions.items()}
+        return {"train.batch_size": self.batch_size} | {
+            f"{key}.batch_size": rows for key, rows in named.items()
+        }
 
     @property
     def looks_at_images(self) -> bool:

@@ -109,7 +109,7 @@ def shard(batch: Batch, context: TrainContext) -> Batch:
     if total % context.world_size:
         raise UserError(
             f"a batch of {total} rows cannot be divided among {context.world_size} workers; "
-            "make train.batch_size a multiple of train.workers"
+            "make train.batch_size a multiple of that"
         )
     size = total // context.world_size
     start = context.rank * size

@@ -240,9 +240,10 @@ def joined() -> Iterator[Callable[[Place], Place]]:
     """Makes a place's jobs join one Ray that is already up, which saves them starting one."""
     import ray
 
-    from cluster.session import RayConfig, session
+    from cluster.config import ClusterConfig
+    from cluster.session import session
 
-    with pytest.MonkeyPatch.context() as patch, session(RayConfig()):
+    with pytest.MonkeyPatch.context() as patch, session(ClusterConfig()):
         patch.setenv("PYTHONPATH", str(_ROOT))
         keys = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
         address = ray.get_runtime_context().gcs_address

@@ -110,7 +110,7 @@ def test_a_model_without_its_pictures_is_told_in_one_line(done):
 
 def test_shards_of_entities_give_the_same_report(done):
     place, before = done
-    after = place.run("evaluate", "--set", "evaluate.ranks_by=entities", "--force")
+    after = place.run("evaluate", "--set", "cluster.evaluation.ranks_by=entities", "--force")
     assert after.status == 0
     assert after.result["output"] != before.result["output"]
     assert report_of(after)["results"] == report_of(before)["results"]

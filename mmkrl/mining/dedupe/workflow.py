@@ -23,7 +23,7 @@ from mmkrl.mining.dedupe.phash import hash_part
 from mmkrl.mining.dedupe.representatives import name_duplicates
 
 _HASHED = -1  # in the place of a piece whose unit is there already
-Piece = TypeVar("Piece")
+Unit = TypeVar("Unit")
 
 
 class RunUnits(Protocol):
@@ -32,8 +32,8 @@ class RunUnits(Protocol):
     def __call__(
         self,
         location: Location,
-        pieces: Sequence[Piece],
-        work: Callable[[int, Piece], UnitRecord],
+        units: Sequence[Unit],
+        work: Callable[[int, Unit], UnitRecord],
         *,
         label: str,
     ) -> list[UnitRecord]:
