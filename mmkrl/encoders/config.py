@@ -24,6 +24,7 @@ ENCODERS: Registry[Any] = Registry(
     },
 )
 """Each a :class:`mmkrl.encoders.image_encoder.ImageEncoder`."""
+RANDOM = "random"  # extract.weights: an untrained network
 EncoderName: TypeAlias = Annotated[str, known_to(ENCODERS)]
 EngineName: TypeAlias = Literal[
     "torch", "torch_bf16", "openvino", "openvino_bf16", "cuda", "cuda_fp16"

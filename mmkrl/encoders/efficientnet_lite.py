@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmkrl.encoders.image_encoder import RANDOM, ImageEncoder, trained, untrained
+from mmkrl.encoders.config import RANDOM
+from mmkrl.encoders.image_encoder import ImageEncoder, trained, untrained
 
 # By network: the last block at 1/16 of the picture's size, and the last but one of all.
 _BLOCKS = {"efficientnet-lite0": (10, 14), "efficientnet-lite2": (14, 19)}

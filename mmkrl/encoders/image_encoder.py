@@ -18,7 +18,6 @@ from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-RANDOM = "random"
 PLACES = 4  # fields a side
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mmkrl.encoders.config import RANDOM
 from mmkrl.encoders.image_encoder import (
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
-    RANDOM,
     ImageEncoder,
     trained,
     untrained,
