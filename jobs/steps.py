@@ -22,18 +22,21 @@ from mmkrl.data.manifest import MANIFEST_NAME
 from mmkrl.data.readers.registry import listing
 from mmkrl.errors import UsageError, UserError
 from mmkrl.io.storage import Location, locate
-from mmkrl.mining.relationships import CAPTIONS
+from mmkrl.mining.config import MINERS
+from mmkrl.plugins import sources
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "dedupe": ("ingest",),
     "parse": ("ingest",),
-    "mine": ("ingest", "dedupe"),  # and what its miner reads, see inputs_of
+    "mine": (),  # what its miner needs, see inputs_of
     "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
     "train": ("mine", "extract"),  # or what the configured models learn from, see inputs_of
     "evaluate": ("mine", "extract", "train"),
 }
+MADE_BY = {"corpus": "ingest", "duplicates": "dedupe", "statements": "parse", "features": "extract"}
+"""The job that makes what a miner needs."""
 _KEY_HEX = 12
 
 
@@ -76,6 +79,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if job in ("train", "sweep") and config.train.captions_from:
         digests["captions"] = content_id(locate(config.train.captions_from).read_bytes())
     section = _section(config, job)
+    digests |= sources(section)  # files of the user's own that are named in it
     key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
@@ -102,8 +106,8 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
     """
     if job == "extract" and config.extract.duplicates == "one":
         return (*INPUTS[job], "dedupe")
-    if job == "mine" and config.mine.miner == CAPTIONS:
-        return (*INPUTS[job], "parse", "extract")
+    if job == "mine":
+        return tuple(MADE_BY[kind] for kind in MINERS.get(config.mine.miner).needs)
     if job == "graph":
         return _graph_inputs(config)
     if job in ("train", "evaluate", "sweep"):

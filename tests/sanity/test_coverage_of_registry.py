@@ -9,7 +9,7 @@ import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.config import ENCODERS
-from mmkrl.mining.registry import MINERS
+from mmkrl.mining.config import MINERS
 from mmkrl.models.bcdnn.model import VARIANTS
 from mmkrl.models.triples.registry import MODELS
 
@@ -39,13 +39,13 @@ def tests_text(root):
 
 def test_registries_hold_something():
     assert len(ENCODERS.names()) >= 2
-    assert len(MINERS) >= 1
+    assert len(MINERS.names()) >= 1
     assert len(VARIANTS) == 4
     assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
 
 
-@pytest.mark.parametrize("name", [*ENCODERS.names(), *MINERS, *VARIANTS, *MODELS])
+@pytest.mark.parametrize("name", [*ENCODERS.names(), *MINERS.names(), *VARIANTS, *MODELS])
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

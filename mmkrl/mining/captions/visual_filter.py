@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,20 +26,11 @@ from mmkrl.mining.captions.agreement import FOLDS, Agreement, part_columns, slot
 from mmkrl.mining.captions.statement_counts import TRIPLE
 from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.hash_table import load, save
+from mmkrl.mining.miner import TrainedSpace
 
 DISAGREES, _NOT_VISUAL, _TOO_FEW = "low_agreement", "not_visual", "too_few_images_left"
 JUDGED = ("", DISAGREES, _NOT_VISUAL, _TOO_FEW)  # the reasons of images that have a score
 _DECIMALS = 3  # of a score: more would differ from one processor to another
-
-
-class Space(Protocol):
-    """A trained space, as far as it judges images."""
-
-    def text(self, named: tuple[str, str, str]) -> Float32Array | None:
-        """The unit vector of a relationship; None if it does not know it."""
-
-    def images(self, feature_NF: Float32Array) -> Float32Array:
-        """Unit vectors of images, shape (N, D)."""
 
 
 @dataclass(frozen=True)
@@ -170,13 +160,13 @@ class Judges:
 
     maps: Location
     features: Features
-    space: Space | None = None
+    space: TrainedSpace | None = None
 
 
 class _Learned:
     """A trained space beside the reference images, which it sees once."""
 
-    def __init__(self, space: Space, reference_VF: Float32Array) -> None:
+    def __init__(self, space: TrainedSpace, reference_VF: Float32Array) -> None:
         self._space = space
         self._reference_VD = space.images(reference_VF)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry, UnitRecord
@@ -21,24 +20,9 @@ from mmkrl.mining.dedupe.links import (
 )
 from mmkrl.mining.dedupe.phash import hash_part
 from mmkrl.mining.dedupe.representatives import name_duplicates
+from mmkrl.mining.units import RunUnits
 
 _HASHED = -1  # in the place of a piece whose unit is there already
-Unit = TypeVar("Unit")
-
-
-class RunUnits(Protocol):
-    """Runs those units of a list of work that are not yet published; see ``cluster.units``."""
-
-    def __call__(
-        self,
-        location: Location,
-        units: Sequence[Unit],
-        work: Callable[[int, Unit], UnitRecord],
-        *,
-        label: str,
-    ) -> list[UnitRecord]:
-        """The records of all units, in order."""
-        ...
 
 
 def dedupe(
