@@ -78,7 +78,7 @@ def _seconds(name: str, default: str) -> float:
     return seconds
 
 
-def persist(name: str, operation: Callable[[], Result], limit_s: float | None = None) -> Result:
+def retry(name: str, operation: Callable[[], Result], limit_s: float | None = None) -> Result:
     """The operation's result, after as many attempts as it needs and patience allows.
 
     Args:

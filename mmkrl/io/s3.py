@@ -22,7 +22,7 @@ from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
 from mmkrl.errors import UserError
-from mmkrl.io.retry import patience, persist, status
+from mmkrl.io.retry import patience, retry, status
 
 if TYPE_CHECKING:
     from obstore import Bytes, GetOptions, ObjectMeta
@@ -126,7 +126,7 @@ class Object:
         if not self.key:
             return None
         try:
-            return persist(str(self), lambda: _store(self.bucket).head(self.key))
+            return retry(str(self), lambda: _store(self.bucket).head(self.key))
         except FileNotFoundError:
             return None
 
@@ -153,7 +153,7 @@ class Object:
 
     def write(self, source: memoryview | Path) -> None:
         """Publish bytes or a local file: readers see the old object, none, or all of the new."""
-        persist(
+        retry(
             str(self),
             lambda: _store(self.bucket, _RETRIES).put(
                 self.key, source, chunk_size=_PIECE_BYTES, max_concurrency=_UPLOADS
@@ -181,19 +181,19 @@ class Object:
                 return False
             return True
 
-        while not persist(str(self), list_on):
+        while not retry(str(self), list_on):
             pass
         return [meta for meta in found.values() if meta["size"] or self._is_object(meta["path"])]
 
     def folders(self) -> list[str]:
         """Names of the folders directly inside this one."""
         prefix = self.key or None
-        found = persist(str(self), lambda: _store(self.bucket).list_with_delimiter(prefix))
+        found = retry(str(self), lambda: _store(self.bucket).list_with_delimiter(prefix))
         return sorted(path.rsplit("/", 1)[-1] for path in found["common_prefixes"])
 
     def is_folder(self) -> bool:
         """Whether there is anything below; a bucket that can be listed is always a folder."""
-        first = persist(str(self), lambda: next(_store(self.bucket).list(self.key or None), []))
+        first = retry(str(self), lambda: next(_store(self.bucket).list(self.key or None), []))
         return bool(first) or not self.key
 
     def check(self) -> None:
@@ -204,7 +204,7 @@ class Object:
         """
         bucket = Object(self.bucket, "")
         limit_s = min(_CHECK_S, patience().operation_s)
-        persist(str(bucket), lambda: next(_store(self.bucket).list(self.key or None), []), limit_s)
+        retry(str(bucket), lambda: next(_store(self.bucket).list(self.key or None), []), limit_s)
 
     def _is_object(self, key: str) -> bool:
         """Whether an empty entry of a list is an object, not a folder's own entry."""
@@ -229,7 +229,7 @@ class Object:
                 raise ConnectionError(f"{len(data)} bytes came, not {expected}")
             return _Piece(data, meta["size"], meta["e_tag"])
 
-        return persist(str(self), request)
+        return retry(str(self), request)
 
     def _range(self, start: int, stop: int | None, mark: str | None) -> Bytes | bytes:
         """Bytes ``start`` to ``stop``, or to the end if that is None, all of one version."""

@@ -1,4 +1,4 @@
-"""What the job ``train`` needs to know."""
+"""What a user says about training."""
 
 from __future__ import annotations
 

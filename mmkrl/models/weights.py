@@ -1,4 +1,4 @@
-"""Trained models in the dataset that the job ``train`` publishes."""
+"""Trained models in the dataset that training publishes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def load_member(
     """A trained (variant, seed) over some knowledge, ready to embed.
 
     Args:
-        trained: Output of the job ``train``.
+        trained: Output of training.
         config: The section it was trained with.
         knowledge: The knowledge it was trained on.
         variant: Which variant.

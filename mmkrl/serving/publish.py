@@ -27,7 +27,7 @@ def publish_space(
     """Build the space of a finished training run, write it and log it.
 
     Args:
-        location: The dataset of the job ``train``.
+        location: The dataset of a training.
         run: The run whose best weights it holds.
         extract: How its features were made.
         tracked: The MLflow run that gets the model.
@@ -51,7 +51,7 @@ def publish_triples(
     """Build the space of a trained model of triples, write it and log it.
 
     Args:
-        location: The dataset of the job ``train``.
+        location: The dataset of a training.
         run: The run whose best weights it holds.
         name: What the model is called there.
         tracked: The MLflow run that gets the model.

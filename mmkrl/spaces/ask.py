@@ -22,7 +22,7 @@ class Reply:
 
 
 def unpack_space(trained: Dataset, folder: Path) -> None:
-    """Copy the files of the space that the job ``train`` kept.
+    """Copy the files of the space that training kept.
 
     Raises:
         UserError: it kept none.
@@ -38,7 +38,7 @@ def unpack_space(trained: Dataset, folder: Path) -> None:
 
 
 def open_space(trained: Dataset) -> KnowledgeSpace:
-    """The space of texts and images that the job ``train`` kept.
+    """The space of texts and images that training kept.
 
     Raises:
         UserError: it kept none.
@@ -48,7 +48,7 @@ def open_space(trained: Dataset) -> KnowledgeSpace:
         if not KnowledgeSpace.lies_in(Path(folder)):
             raise UserError(
                 f"{trained.location} holds a model of triples, which finds neither images nor "
-                "texts: register it with jobs.register and ask it for heads and tails"
+                "texts: register it and ask it for heads and tails"
             )
         return KnowledgeSpace.load(Path(folder))
 

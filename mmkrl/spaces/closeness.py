@@ -18,7 +18,7 @@ class LearnedSpace:
     """The space of a finished training, opened where it is first asked.
 
     Args:
-        trained: Output of the job ``train``.
+        trained: Output of training.
     """
 
     def __init__(self, trained: Dataset) -> None:

@@ -12,7 +12,7 @@ TextKind = Literal["caption", "alt", "title"]
 
 
 class ParseConfig(Section):
-    """What ``jobs.parse`` reads, and what it passes over."""
+    """What of the texts is parsed, and what is passed over."""
 
     kinds: tuple[TextKind, ...] = Field(default=("caption", "alt", "title"), min_length=1)
     """Kinds of texts to read."""
@@ -56,7 +56,7 @@ class CaptionMining(Section):
     """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
     which reads all of them."""
     trained: str | None = None
-    """Dataset of ``jobs.train`` whose space joins the judgement, for a further round: relationships
+    """Dataset of a training whose space joins the judgement, for a further round: relationships
     whose words it knows get images that it has close to them. It must have learned from the same
     features."""
     keep_disagreeing: bool = False

@@ -42,8 +42,8 @@ def count_slice(
     Args:
         folder: Gets tables ``evidence`` and ``dropped``.
         number: Number of the slice.
-        parsed: What ``jobs.parse`` published.
-        deduped: What ``jobs.dedupe`` found.
+        parsed: Output of parsing.
+        deduped: Output of deduplication.
         config: The thresholds.
         names: What entities and predicates are called.
     """

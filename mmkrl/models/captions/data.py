@@ -46,7 +46,7 @@ class CorpusCaptions:
     """The captioned images of a corpus.
 
     Attributes:
-        corpus: Output of the job ``ingest``.
+        corpus: Output of ingestion.
         extracted: Features of its images.
         features: Whose features; see :func:`~mmkrl.data.views.mapped_features.map_features`.
         words: Pretrained word vectors; see :func:`mmkrl.data.views.words.load_words`.

@@ -68,7 +68,7 @@ class CaptionRun:
 
         Args:
             captions: The data, loaded.
-            trained: Output of the job ``train``.
+            trained: Output of training.
             name: What the model is called there.
 
         Raises:

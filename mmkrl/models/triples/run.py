@@ -24,7 +24,7 @@ class TripleData:
     """What models of triples learn from.
 
     Attributes:
-        graph: Output of the job ``graph``.
+        graph: Output of reading a graph.
         extracted: Features of its images, if there are any.
         features: Whose features; see :func:`~mmkrl.data.views.mapped_features.map_features`.
         words: Pretrained word vectors; see :func:`mmkrl.data.views.words.load_words`.
