@@ -54,7 +54,7 @@ def feature_tables(
     vectors: FeatureColumns,
     dead: list[dict[str, str]],
 ) -> dict[str, pa.Table]:
-    """The tables of one piece: features and dead letters."""
+    """The tables of one unit: features and dead letters."""
     schema = features({name: vector_ND.shape[1] for name, vector_ND in vectors.items()}).arrow
     columns = [
         pa.FixedSizeListArray.from_arrays(

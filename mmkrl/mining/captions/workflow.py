@@ -1,10 +1,10 @@
 """All steps from statements to split relationships with images, with whatever runs units of work.
 
-1. :func:`~mmkrl.mining.captions.statement_counts.count_slice`: thresholds on what the texts state,
-   in slices.
+1. :func:`~mmkrl.mining.captions.statement_counts.count_partition`: thresholds on what the texts
+   state, by partitions.
 2. :func:`~mmkrl.mining.captions.visual_filter.fit_maps`: one task fits what judges images.
-3. :func:`~mmkrl.mining.captions.visual_filter.judge_slice`: images that do not show what is stated
-   are set aside.
+3. :func:`~mmkrl.mining.captions.visual_filter.judge_partition`: images that do not show what is
+   stated are set aside.
 4. :func:`~mmkrl.mining.captions.split.divide`: splits, on the driver, the pairs that are left.
 """
 
@@ -21,16 +21,16 @@ from mmkrl.io.storage import Location
 from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.noise_injection import found_share
 from mmkrl.mining.captions.split import divide
-from mmkrl.mining.captions.statement_counts import TRIPLE, count_slice, slices_of
+from mmkrl.mining.captions.statement_counts import TRIPLE, count_partition, partitions_of
 from mmkrl.mining.captions.synonyms import Names, noun_synonyms
 from mmkrl.mining.captions.visual_filter import (
     DISAGREES,
     JUDGED,
-    Counted,
+    CountedStatements,
     Features,
     Judges,
     fit_maps,
-    judge_slice,
+    judge_partition,
 )
 from mmkrl.mining.config import MineConfig
 from mmkrl.mining.miner import InputKind, MinedDataset, Miner, MiningInputs
@@ -62,12 +62,14 @@ class CaptionMiner(Miner):
         statements, deduped = inputs.datasets["statements"], inputs.datasets["duplicates"]
         counts_at, maps_at = location / "_counted", location / "_maps"
         names = names_of(config.captions)
-        pieces = range(slices_of(statements, config.captions.slice_rows))
+        partitions = range(partitions_of(statements, config.captions.unit_rows))
 
         def counting(number: int, _: int) -> UnitRecord:
-            return count_slice(counts_at, number, statements, deduped, config, names=names)
+            return count_partition(counts_at, number, statements, deduped, config, names=names)
 
-        counted = Counted(counts_at, run_units(counts_at, pieces, counting, label="count"))
+        counted = CountedStatements(
+            counts_at, run_units(counts_at, partitions, counting, label="count")
+        )
 
         def fitting(number: int, _: int) -> UnitRecord:
             fit_maps(maps_at, counted, _features(inputs), config)
@@ -77,9 +79,9 @@ class CaptionMiner(Miner):
 
         def judging(number: int, _: int) -> UnitRecord:
             judges = Judges(maps_at, _features(inputs), inputs.space)
-            return judge_slice(location, number, judges, counted, config)
+            return judge_partition(location, number, judges, counted, config)
 
-        judged = run_units(location, pieces, judging, label="judge")
+        judged = run_units(location, partitions, judging, label="judge")
         rows = _evidence(location, judged, _kept(config.captions))
         pairs = rows[rows["reason"] == ""]
         if pairs.empty:

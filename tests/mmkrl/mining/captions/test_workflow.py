@@ -111,13 +111,13 @@ def inputs(world: World, place: Path, shard: int = 10_000) -> MiningInputs:
     return MiningInputs(datasets, place / "cache")
 
 
-def settings(min_images: int = 4, slice_rows: int = 10_000, **captions) -> MineConfig:
+def settings(min_images: int = 4, unit_rows: int = 10_000, **captions) -> MineConfig:
     chosen = {"stop_predicates": ("stop",), "test_images": 0.3, "validation_images": 0.25}
     return MineConfig(
         miner="captions",
         min_images=min_images,
         split=SplitConfig(test=0.15, validation=0.1, seed=1),
-        captions=CaptionMining(slice_rows=slice_rows, **(chosen | captions)),
+        captions=CaptionMining(unit_rows=unit_rows, **(chosen | captions)),
     )
 
 
@@ -188,8 +188,8 @@ def test_images_and_relationships_are_split_without_a_leak(mined):
 
 
 def test_slices_and_shards_do_not_matter(world, mined, tmp_path):
-    for shard, slice_rows in ((97, 10_000), (10_000, 100), (50, 333)):
-        again, _ = mine(world, tmp_path / f"{shard}-{slice_rows}", shard, slice_rows=slice_rows)
+    for shard, unit_rows in ((97, 10_000), (10_000, 100), (50, 333)):
+        again, _ = mine(world, tmp_path / f"{shard}-{unit_rows}", shard, unit_rows=unit_rows)
         assert again.digest != ""
         for table in ("relationships", "instances", "evidence", "dropped", "dead_letters"):
             one, two = (found.manifest.tables.get(table) for found in (mined[0], again))
