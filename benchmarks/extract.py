@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from benchmarks.extract_loops import LOOPS, measure, weights_of
 from benchmarks.line import Line
 from cluster.config import ClusterConfig, ExtractionResources
-from cluster.decoding import plan_pieces
+from cluster.decoding import plan_units
 from cluster.extraction import extract, workers
 from cluster.session import session
 from cluster.units import run_units
@@ -52,8 +52,8 @@ def ingest(place: Location, name: str, path: str, column: str) -> Dataset:
 def ours(folder: Path, corpus: Dataset, backbone: str, rows: int) -> tuple[float, float, float]:
     """Images per second, seconds of start-up, and the largest private memory of a worker."""
     config = ExtractConfig(backbones=(backbone,), weights=weights_of(backbone))
-    pieces = plan_pieces(corpus, config.unit_rows)
-    enough = [p for i, p in enumerate(pieces) if sum(q.stop - q.start for q in pieces[:i]) < rows]
+    planned = plan_units(corpus, config.unit_rows)
+    enough = [u for i, u in enumerate(planned) if sum(v.stop - v.start for v in planned[:i]) < rows]
     began = time.time()
     units, choices = extract(locate(folder), enough, config, ExtractionResources())
     print(f"{backbone}: {choices}", file=sys.stderr)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from benchmarks.extract import ingest
 from benchmarks.line import Line
 from cluster.config import ClusterConfig, ExtractionResources
-from cluster.decoding import plan_pieces
+from cluster.decoding import plan_units
 from cluster.extraction import extract, workers
 from cluster.session import private_mb, session
 from mmkrl.data.dataset import Dataset
@@ -86,10 +86,10 @@ def repeat(folder: Path, copies: int, rows: int | None) -> None:
 def measure(folder: Path, corpus: Dataset) -> tuple[float, float]:
     """Images per second, and the most memory in MiB."""
     config = ExtractConfig(backbones=(_BACKBONE,))
-    pieces = plan_pieces(corpus, config.unit_rows)
+    planned = plan_units(corpus, config.unit_rows)
     began = time.time()
     with PeakMemory() as peak:
-        units, _ = extract(locate(folder), pieces, config, ExtractionResources())
+        units, _ = extract(locate(folder), planned, config, ExtractionResources())
     figures = extraction_metrics(locate(folder), units, began, workers(ExtractionResources()))
     return figures["images_per_s"], peak.mb
 

@@ -16,6 +16,7 @@ from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from cluster import environment
 from cluster.config import ClusterConfig
+from cluster.ray_internals import PROGRESS_LOGGER
 from mmkrl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -145,4 +146,4 @@ def _tune_data() -> None:
     context.execution_no_progress_timeout_s = 600
     context.verbose_stats_logs = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # we show our own
+    logging.getLogger(PROGRESS_LOGGER).setLevel(logging.ERROR)

@@ -23,6 +23,7 @@ from ray.train import (
 
 from cluster import environment
 from cluster.config import TrainingResources
+from cluster.parallel import completed
 from cluster.progress import progress
 from cluster.session import cores, gpus
 from mmkrl.errors import UserError
@@ -129,22 +130,15 @@ def train_members(
     """
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     run_member: Any = ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)(_run_member)
+    calls = {one.name: (location, one, work, resources, journal) for one in members}
     limit = at_a_time(resources)
-    waiting = list(members)
-    running: dict[Any, str] = {}
     checkpoints: dict[str, Location] = {}
     with _member_progress(members) as show:
-        while waiting or running:
-            while waiting and len(running) < limit:
-                member = waiting.pop(0)
-                task = run_member.remote(location, member, work, resources, journal)
-                running[task] = member.name
-            ready, _ = ray.wait(list(running), timeout=POLL_S)
+        for ended in completed(run_member, calls, at_a_time=limit, poll_s=POLL_S):
             for name, measurements in ray.get(journal.take.remote()):
                 record(name, measurements)
                 show(name, measurements)
-            for task in ready:
-                checkpoints[running.pop(task)] = ray.get(task)
+            checkpoints |= {name: ray.get(reference) for name, reference in ended.items()}
     for name, measurements in ray.get(journal.take.remote()):
         record(name, measurements)
     return checkpoints

@@ -8,7 +8,7 @@ import logging
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
@@ -17,11 +17,9 @@ import typer
 from pydantic import BaseModel
 
 from cluster.config import ClusterConfig
-from cluster.session import session
 from jobs.config import PipelineConfig
 from mmkrl.config import describe, load, section_of
 from mmkrl.errors import UsageError, UserError
-from mmkrl.io.storage import check_access, locate
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +58,21 @@ ForceOption = Annotated[
 Connect = Callable[[ClusterConfig], AbstractContextManager[None]]
 
 
+@contextlib.contextmanager
+def ray_session(config: ClusterConfig) -> Iterator[None]:
+    """The connection of a job whose work is spread over a cluster."""
+    from cluster.session import session
+
+    with session(config):
+        yield
+
+
 def no_cluster(_: ClusterConfig) -> AbstractContextManager[None]:
     """The connection of a job that does its little work where it is started."""
     return contextlib.nullcontext()
 
 
-def command(job: str, run: Run, description: str, connect: Connect = session) -> typer.Typer:
+def command(job: str, run: Run, description: str, connect: Connect = ray_session) -> typer.Typer:
     """A command-line program for a job.
 
     Args:
@@ -113,9 +120,11 @@ def execute(
     overrides: list[str],
     *,
     force: bool,
-    connect: Connect = session,
+    connect: Connect = ray_session,
 ) -> int:
     """Run a job inside a connection, print its result line on stdout, and give its exit status."""
+    from mmkrl.io.storage import check_access, locate
+
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
     )

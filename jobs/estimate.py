@@ -8,7 +8,7 @@ from dataclasses import asdict
 import rich
 from rich.table import Table
 
-from cluster.decoding import plan_pieces
+from cluster.decoding import plan_units
 from cluster.extraction import workers
 from cluster.sampling import sample_extraction
 from cluster.session import gpus
@@ -24,7 +24,7 @@ def estimate_extraction(config: PipelineConfig, force: bool, *, hourly_price: fl
     """Sample the corpus on one worker, and show the estimates."""
     corpus = step(config, "extract").inputs["ingest"]
     images = corpus.rows("images")
-    sample = sample_extraction(plan_pieces(corpus, config.extract.unit_rows), config.extract)
+    sample = sample_extraction(plan_units(corpus, config.extract.unit_rows), config.extract)
     here = workers(config.cluster.extraction)
     gpu = gpus() > 0
     counts = sorted({*_WORKERS, here})

@@ -24,7 +24,7 @@ from mmkrl.data.readers.registry import listing
 from mmkrl.errors import UsageError, UserError
 from mmkrl.io.cached_files import local_folder
 from mmkrl.io.storage import Location, locate
-from mmkrl.mining.relationships import CAPTIONS
+from mmkrl.mining.config import MINERS
 from mmkrl.models.config import CORPUS, FEATURES, GRAPH, RELATIONSHIPS
 from mmkrl.models.family import Sources
 from mmkrl.plugins import sources as plugin_sources
@@ -33,15 +33,22 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "dedupe": ("ingest",),
     "parse": ("ingest",),
-    "mine": ("ingest", "dedupe"),  # and what its miner reads, see inputs_of
+    "mine": (),  # what its miner needs, see inputs_of
     "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
     "train": (),  # what the configured models learn from, see inputs_of
     "evaluate": ("train",),  # and the same
 }
+MADE_BY = {
+    CORPUS: "ingest",
+    "duplicates": "dedupe",
+    "statements": "parse",
+    RELATIONSHIPS: "mine",
+    GRAPH: "graph",
+    FEATURES: "extract",
+}
+"""The job that makes what miners and models need."""
 _KEY_HEX = 12
-_MAKES = {"ingest": CORPUS, "mine": RELATIONSHIPS, "extract": FEATURES, "graph": GRAPH}
-"""The kind of dataset that models learn from, by the job that makes it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if job in ("train", "sweep") and config.train.captions_from:
         digests["captions"] = content_id(locate(config.train.captions_from).read_bytes())
     section = _section(config, job)
-    digests |= plugin_sources(section)  # work with a file of one's own is that file's work
+    digests |= plugin_sources(section)  # files of the user's own that are named in it
     key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
@@ -110,12 +117,12 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
     """
     if job == "extract" and config.extract.duplicates == "one":
         return (*INPUTS[job], "dedupe")
-    if job == "mine" and config.mine.miner == CAPTIONS:
-        return (*INPUTS[job], "parse", "extract")
+    if job == "mine":
+        return tuple(MADE_BY[kind] for kind in MINERS.get(config.mine.miner).needs)
     if job == "graph":
         return _graph_inputs(config)
     if job in ("train", "evaluate", "sweep"):
-        own = tuple(name for name, kind in _MAKES.items() if kind in config.train.inputs)
+        own = tuple(job for kind, job in MADE_BY.items() if kind in config.train.inputs)
         return (*own, "train") if job == "evaluate" else own
     return INPUTS[job]
 
@@ -130,7 +137,7 @@ def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
 
 def sources(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Sources:
     """What models learn from, of a job's inputs."""
-    datasets = {_MAKES[job]: dataset for job, dataset in inputs.items() if job in _MAKES}
+    datasets = {kind: inputs[job] for kind, job in MADE_BY.items() if job in inputs}
     return Sources(datasets, config.train, local_folder("features"))
 
 

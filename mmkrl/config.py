@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from mmkrl.errors import UsageError
+from mmkrl.plugins import Registry
 
 
 class Section(BaseModel):
@@ -35,6 +36,18 @@ Config = TypeVar("Config", bound=Section)
 OPERATIONAL: JsonDict = {
     "operational": True
 }  # marks a field that changes how work is done, not its result
+
+
+def known_to(registry: Registry[Any]) -> AfterValidator:
+    """What checks that a field, annotated with it, is a name of a registry."""
+
+    def check_name(name: str) -> str:
+        try:
+            return registry.check(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(check_name)
 
 
 def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:

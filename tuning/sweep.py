@@ -28,7 +28,7 @@ from mmkrl.train.context import TrainContext
 from tuning.page import page
 from tuning.recording import Recorder
 from tuning.spaces import Settings, Space, sweep_space, with_settings
-from tuning.trials import Trials, Tried
+from tuning.trials import OptunaStudy, TrialRecord
 
 logger = logging.getLogger(__name__)
 
@@ -43,29 +43,29 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     _check_validations(config)
 
     def search(step: Step, tracked: Run) -> Work:
-        trials = Trials(step.location / _STUDY, space, config.sweep)
+        study = OptunaStudy(step.location / _STUDY, space, config.sweep)
         identity = {"job": "sweep", "key": step.origin.key, "version": str(step.version)}
-        recorder = Recorder(tracked, identity, trials)
+        recorder = Recorder(tracked, identity, study)
         resources = config.cluster.training
         try:
             work = _trial(config, step)
             population = _population(config.sweep, space)
-            tune_trials(step.location, trials, work, resources, recorder, population)
+            tune_trials(step.location, study, work, resources, recorder, population)
         finally:
             recorder.close()
         recorder.settle()
-        best = _best(trials)
+        best = _best(study)
         tuned = config.model_copy(update={"train": with_settings(section, best.settings)})
         texts = {
             BEST: as_yaml(tuned),
-            PAGE: page(trials.tried(), space, best, key=step.origin.key),
-            TRIALS: json.dumps([_row(tried) for tried in trials.tried()], indent=1),
+            PAGE: page(study.records(), space, best, key=step.origin.key),
+            TRIALS: json.dumps([_row(trial) for trial in study.records()], indent=1),
         }
         for path, text in texts.items():
             tracked.text(text, path)
         files = [write_file(step.location, path, text.encode()) for path, text in texts.items()]
         notes = {"best": {"trial": best.number, "settings": best.settings}}
-        return Work([], files, notes, _metrics(trials, best))
+        return Work([], files, notes, _metrics(study, best))
 
     outcome = recorded(config, "sweep", search, force=force)
     _advise(config)
@@ -114,39 +114,39 @@ def _check_validations(config: PipelineConfig) -> None:
         )
 
 
-def _best(trials: Trials) -> Tried:
-    tried = trials.tried()
-    if not trials.complete():
+def _best(study: OptunaStudy) -> TrialRecord:
+    trials = study.records()
+    if not study.complete():
         raise UserError(
-            f"the sweep was interrupted after {len(tried)} trials: run it again, it continues"
+            f"the sweep was interrupted after {len(trials)} trials: run it again, it continues"
         )
-    best = trials.best()
+    best = study.best()
     if best is None:
-        raise UserError(f"all {len(tried)} trials failed, the first with: {tried[0].error}")
+        raise UserError(f"all {len(trials)} trials failed, the first with: {trials[0].error}")
     return best
 
 
-def _metrics(trials: Trials, best: Tried) -> dict[str, float]:
-    tried = trials.tried()
+def _metrics(study: OptunaStudy, best: TrialRecord) -> dict[str, float]:
+    trials = study.records()
     assert best.value is not None
     return {
         "best": best.value,
         "best_trial": float(best.number),
-        "trials": float(len(tried)),
-        "failed": float(sum(one.outcome == "failed" for one in tried)),
-        "steps": float(trials.steps()),
+        "trials": float(len(trials)),
+        "failed": float(sum(one.outcome == "failed" for one in trials)),
+        "steps": float(study.steps()),
     }
 
 
-def _row(tried: Tried) -> dict[str, Any]:
+def _row(trial: TrialRecord) -> dict[str, Any]:
     return {
-        "trial": tried.number,
-        "settings": tried.settings,
-        "outcome": tried.outcome,
-        "best": tried.value,
-        "steps": tried.steps,
-        "error": tried.error,
-        "curve": tried.curve,
+        "trial": trial.number,
+        "settings": trial.settings,
+        "outcome": trial.outcome,
+        "best": trial.value,
+        "steps": trial.steps,
+        "error": trial.error,
+        "curve": trial.curve,
     }
 
 

@@ -18,10 +18,10 @@ class IngestConfig(Section):
     sources: list[SourceConfig]
     """Where images and texts come from; read in this order."""
     unit_rows: int = Field(default=1000, ge=1)
-    """Most rows to read in one piece, where the format can be cut (a tar cannot)."""
+    """Most rows of a unit, where the format can be cut (a tar cannot)."""
     unit_mb: int = Field(default=64, ge=1)
-    """Most MiB of pictures to read in one piece, where the format can be cut; smaller pieces make
-    a kill cheaper."""
+    """Most MiB of pictures of a unit, where the format can be cut; smaller units make a kill
+    cheaper."""
     max_bytes: int = Field(default=32 << 20, ge=1)
     """Largest encoded picture, in bytes; larger ones become dead letters."""
     max_pixels: int = Field(default=64_000_000, ge=1)

@@ -22,23 +22,23 @@ from mmkrl.data.writing import UnitWriter
 from mmkrl.io.storage import Location
 
 _INSPECTOR = "mmkrl.data.pictures:inspector"
-_LOT_ROWS = 256
-_LOT_BYTES = 8 << 20  # pictures of one lot, in bytes; a larger one is a lot of its own
+_BATCH_ROWS = 256
+_BATCH_BYTES = 8 << 20  # pictures of one batch, in bytes; a larger one is a batch of its own
 Item: TypeAlias = Record | Unreadable
 
 
 def ingest_unit(
     location: Location, number: int, unit: ReadUnit, config: IngestConfig
 ) -> UnitRecord:
-    """Read one unit of a source, a lot of rows at a time, and publish its part of the corpus."""
+    """Read one unit of a source, a batch of rows at a time, and publish its part of the corpus."""
     writer = UnitWriter(location, number)
     rows_in = 0
     formats: Counter[str] = Counter()
     items = read(unit, config.sources[unit.source], max_bytes=config.max_bytes)
-    for lot in _lots(items):
-        tables = _tables(lot, Limits(config.max_bytes, config.max_pixels))
+    for batch in _batches(items):
+        tables = _tables(batch, Limits(config.max_bytes, config.max_pixels))
         writer.add(tables)
-        rows_in += len(lot)
+        rows_in += len(batch)
         formats.update(tables["images"].column("format").to_pylist())
     return writer.finish(
         rows_in=rows_in,
@@ -47,27 +47,27 @@ def ingest_unit(
     )
 
 
-def _lots(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Neighbouring rows, few enough for memory: each lot becomes a row group."""
-    lot: list[Item] = []
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Neighbouring rows, few enough for memory: each batch becomes a row group."""
+    batch: list[Item] = []
     size = 0
     for item in items:
         more = len(item.image) if isinstance(item, Record) else 0
-        if lot and (len(lot) == _LOT_ROWS or size + more > _LOT_BYTES):
-            yield lot
-            lot, size = [], 0
-        lot.append(item)
+        if batch and (len(batch) == _BATCH_ROWS or size + more > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
         size += more
-    if lot:
-        yield lot
+    if batch:
+        yield batch
 
 
-def _tables(lot: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
-    """The rows of a lot by table."""
-    records = [item for item in lot if isinstance(item, Record)]
+def _tables(batch: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
+    """The rows of a batch by table."""
+    records = [item for item in batch if isinstance(item, Record)]
     headers = _headers(records, limits)
     images, texts, targets, dead = [], [], [], []
-    for item in lot:
+    for item in batch:
         if isinstance(item, Unreadable):
             dead.append(dead_letter("ingest", item.uri, item.reason, item.detail))
             continue

@@ -1,4 +1,4 @@
-"""What the job ``evaluate`` needs to know."""
+"""What a user says about an evaluation."""
 
 from __future__ import annotations
 

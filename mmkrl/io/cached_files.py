@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def made_once(path: Path, write: Callable[[Path], None]) -> None:
+def cached_file(path: Path, write: Callable[[Path], None]) -> None:
     """Make a file that is not there; others see all of it or nothing.
 
     Args:

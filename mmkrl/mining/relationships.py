@@ -24,7 +24,6 @@ from mmkrl.errors import UserError
 from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.hamming import distances
 
-CAPTIONS = "captions"  # the miner whose images show several relationships each
 _TRIPLE = ["subject", "predicate", "object"]
 _ID_HEX = 16
 _HASH_CHUNK = 256  # images compared with all training images at a time

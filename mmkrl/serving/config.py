@@ -10,11 +10,11 @@ _ALIAS = r"^[A-Za-z_][\w-]*$"
 
 
 class RegistryConfig(Section):
-    """Under which name ``jobs.register`` keeps trained models."""
+    """Under which name trained models are kept."""
 
     name: str | None = None
-    """Name in MLflow's model registry; none means that of the experiment. Where it is set,
-    ``jobs.pipeline`` registers, too."""
+    """Name in MLflow's model registry; null means that of the experiment. Where it is
+    set, the whole chain ends with registering, too."""
     champion: str = Field(default="champion", pattern=_ALIAS)
     """Alias of the best version. It moves to a version that is better on the validation queries by
     more than the interval."""

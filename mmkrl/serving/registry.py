@@ -93,7 +93,7 @@ def verdict(new: Validated, old: Validated | None, config: EvaluateConfig) -> Ve
 def _incomparable(new: Validated, old: Validated | None) -> str:
     """Why two models cannot be compared; empty if they can."""
     if old is None:
-        return "it has no record of its validation (it was not registered by jobs.register)"
+        return "it has no record of its validation (it was not registered by mmkrl)"
     if new.data != old.data:
         told = "; ".join(
             f"{job} {new.data.get(job, 'none')[:12]} here, {old.data.get(job, 'none')[:12]} there"

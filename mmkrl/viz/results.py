@@ -49,7 +49,7 @@ def headline(result: Mapping[str, Any]) -> str:
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     """All results files as one page; numbers of single relations stay in the files."""
-    lines = ["# Results", "", "Generated from `docs/results/*.json` by `jobs.publish_results`.", ""]
+    lines = ["# Results", "", "Generated from `docs/results/*.json`.", ""]
     for result in results:
         lines += [f"## {result['name']}", "", f"`{result['command']}`", ""]
         lines += [f"* {key}: `{result[key]}`" for key in ("key", "commit", "seeds")]

@@ -127,16 +127,16 @@ def test_every_placeholder_has_a_comment_that_says_so():
 
 
 @pytest.mark.parametrize(
-    ("place", "typo"),
+    ("path", "typo"),
     [
         ((), "idle_timout_minutes"),
         (("available_node_types", "cpu"), "min_worker"),
         (("auth",), "ssh_usr"),
     ],
 )
-def test_the_checker_rejects_a_typo(written, place, typo):
+def test_the_checker_rejects_a_typo(written, path, typo):
     section = written
-    for key in place:
+    for key in path:
         section = section[key]
     section[typo] = 1
     with pytest.raises(Exception, match=typo):

@@ -17,7 +17,7 @@ from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
 from mmkrl.io.storage import locate
 from mmkrl.train.learner import Measurement
-from tuning.trials import Trials
+from tuning.trials import OptunaStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("one_ray")]
 
@@ -86,7 +86,7 @@ def parts(folder, quality):
 
 def swept(tmp_path, work, **fields):
     config = SweepConfig(sampler="grid", trials=len(GRID), **fields)
-    trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), SPACE, config)
+    trials = OptunaStudy(locate(tmp_path / "sweep" / "study.jsonl"), SPACE, config)
     heard = Heard()
     resources = TrainingResources(concurrent_runs=2, retries=2)
     tune_trials(locate(tmp_path / "sweep"), trials, work, resources, heard.listener())
@@ -96,7 +96,7 @@ def swept(tmp_path, work, **fields):
 
 def test_the_hopeless_are_ended_and_the_best_is_not(tmp_path):
     trials, heard = swept(tmp_path, work_in(tmp_path))
-    tried = trials.tried()
+    tried = trials.records()
     assert sorted(trial.settings["quality"] for trial in tried) == list(GRID)
     assert trials.best().settings == {"quality": GRID[-1]}
     assert trials.best().outcome == "done"
@@ -112,7 +112,7 @@ def test_the_hopeless_are_ended_and_the_best_is_not(tmp_path):
 def test_a_trial_that_dies_goes_on_and_one_that_errs_is_kept(tmp_path):
     """The others do not notice."""
     trials, heard = swept(tmp_path, work_in(tmp_path, dies=4, errs=7), scheduler="none")
-    of = {trial.settings["quality"]: trial for trial in trials.tried()}
+    of = {trial.settings["quality"]: trial for trial in trials.records()}
     assert (of[7].outcome, of[7].error) == ("failed", "the loss is not finite")
     assert {of[quality].outcome for quality in GRID if quality != 7} == {"done"}
     assert parts(tmp_path, 4) == list(range(1, PARTS + 1))
@@ -123,16 +123,16 @@ def test_those_behind_go_on_from_a_better_one_with_changed_settings(tmp_path):
     """Settings stay within their range, and the trials are still the book's."""
     space = {"quality": FloatDistribution(0.0, 1.0)}
     config = SweepConfig(sampler="random", scheduler="pbt", trials=4, grace=0.1)
-    trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
+    trials = OptunaStudy(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
     begun = [trials.ask() for _ in range(4)]
-    trials = Trials(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
+    trials = OptunaStudy(locate(tmp_path / "sweep" / "study.jsonl"), space, config)
     heard = Heard()
     resources = TrainingResources(concurrent_runs=2, retries=0)
     population = Population(4, {"quality": (0.0, 1.0, False)}, 0.1)
     work = work_in(tmp_path, grows=False)
     tune_trials(locate(tmp_path / "sweep"), trials, work, resources, heard.listener(), population)
     assert trials.complete()
-    tried = trials.tried()
+    tried = trials.records()
     assert {one.outcome for one in tried} == {"done"}
     assert [one.settings for one in tried] != [settings for _, settings in begun]
     assert all(0 <= one.settings["quality"] <= 1 for one in tried)

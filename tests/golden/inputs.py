@@ -15,9 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
-
 from mmkrl.data.emoji.sequences import compose
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 _VENDORS = ("noto", "twemoji", "fluent-3d")

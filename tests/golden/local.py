@@ -19,12 +19,12 @@ from unittest import mock
 
 import torch
 import torch.distributed as dist
+from mmkrl.storage import Location, locate
 
 from cluster.session import RayConfig, session
 from cluster.training import Member, Resources
 from jobs import pipeline
 from jobs.command import execute
-from mmkrl.storage import Location, locate
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Measurement
 from tests.golden.inputs import ROOT

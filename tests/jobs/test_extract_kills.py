@@ -86,7 +86,7 @@ def test_killing_the_job_and_all_of_its_ray(undisturbed, new_place, seed):
 
 
 @pytest.mark.parametrize("seed", range(_KILLS))
-@pytest.mark.parametrize("title", ["_Infer", "DecodePiece", "isolated_child"])
+@pytest.mark.parametrize("title", ["_Infer", "DecodeUnit", "isolated_child"])
 def test_killing_a_worker(undisturbed, new_place, title, seed):
     place = another(undisturbed, new_place, "worker")
     draw = random.Random(seed)

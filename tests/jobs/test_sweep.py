@@ -20,7 +20,7 @@ from mmkrl.config import load
 from mmkrl.io.storage import locate
 from tests.jobs.test_kill import kill_all, running, wait_for
 from tuning.spaces import with_settings
-from tuning.trials import Trials
+from tuning.trials import OptunaStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -69,7 +69,7 @@ def trials_of(place):
 
 
 def test_the_trials_are_those_of_an_undisturbed_sweep(swept, tmp_path):
-    trials = Trials(locate(tmp_path / "study.jsonl"), _SPACE, _CONFIG)
+    trials = OptunaStudy(locate(tmp_path / "study.jsonl"), _SPACE, _CONFIG)
     expected = dict(trials.ask() for _ in range(_TRIALS))
     assert {row["trial"]: row["settings"] for row in trials_of(swept[0])} == expected
 

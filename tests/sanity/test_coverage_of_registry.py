@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 import mmkrl.losses
-from mmkrl.encoders.backbones import BACKBONES
-from mmkrl.mining.registry import MINERS
+from mmkrl.encoders.config import ENCODERS
+from mmkrl.mining.config import MINERS
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.config import FAMILIES
 from mmkrl.models.triples.registry import MODELS
@@ -41,14 +41,17 @@ def tests_text(root):
 
 
 def test_registries_hold_something():
-    assert len(BACKBONES) >= 2
-    assert len(MINERS) >= 1
+    assert len(ENCODERS.names()) >= 2
+    assert len(MINERS.names()) >= 1
     assert len(VARIANTS) == 4
     assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *FAMILIES.names(), *MINERS, *VARIANTS, *MODELS])
+NAMES = [*ENCODERS.names(), *FAMILIES.names(), *MINERS.names(), *VARIANTS, *MODELS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

@@ -10,12 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmkrl.data.digest import content_id
-from mmkrl.data.graphs.config import GraphConfig
-from mmkrl.data.graphs.openke import openke_files, read_openke
-from mmkrl.data.graphs.parquet import parquet_files, read_parquet
+from mmkrl.data.graphs.config import LAYOUTS, GraphConfig
 from mmkrl.data.graphs.rows import Account
 from mmkrl.data.graphs.stated import Stated
-from mmkrl.data.graphs.tsv import ikrl_files, read_ikrl, read_tsv, tsv_files
 from mmkrl.io.storage import Location
 
 
@@ -26,18 +23,15 @@ class GraphReader:
     Attributes:
         files: The files that are the input.
         read: What they state; rows that cannot be read are recorded.
+        takes_lists: Whether lists of entities and relations can be named beside the triples
+            (``graph.entities``, ``graph.relations``, ``graph.columns``).
+        lists_images: Whether the layout has a list of the entities' images.
     """
 
     files: Callable[[GraphConfig], list[Location]]
     read: Callable[[GraphConfig, Account], Stated]
-
-
-LAYOUTS = {
-    "ikrl": GraphReader(ikrl_files, read_ikrl),
-    "openke": GraphReader(openke_files, read_openke),
-    "parquet": GraphReader(parquet_files, read_parquet),
-    "tsv": GraphReader(tsv_files, read_tsv),
-}
+    takes_lists: bool = False
+    lists_images: bool = False
 
 
 def read_graph(config: GraphConfig, account: Account) -> Stated:
@@ -50,7 +44,7 @@ def read_graph(config: GraphConfig, account: Account) -> Stated:
     Raises:
         UserError: a file is missing or has not the layout's form.
     """
-    return LAYOUTS[config.layout].read(config, account)
+    return _reader(config).read(config, account)
 
 
 def graph_listing(config: GraphConfig) -> list[tuple[str, str]]:
@@ -59,5 +53,10 @@ def graph_listing(config: GraphConfig) -> list[tuple[str, str]]:
     Raises:
         UserError: a file is missing.
     """
-    files = LAYOUTS[config.layout].files(config)
+    files = _reader(config).files(config)
     return [(file.name, content_id(file.read_bytes())) for file in files]
+
+
+def _reader(config: GraphConfig) -> GraphReader:
+    found: GraphReader = LAYOUTS.get(config.layout)
+    return found

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from mmkrl.config import Section
+from mmkrl.config import Section, known_to
+from mmkrl.plugins import Registry
 
-Format = Literal[
-    "parquet", "folder", "webdataset", "img2dataset", "lmdb", "coco", "karpathy", "flickr"
-]
 TextRole = Literal["alt", "title", "keyword", "caption", "split", "label", "robots"]
 Role = Literal["image", "uri", "source", "license", TextRole]
 TEXT_ROLES: tuple[TextRole, ...] = get_args(TextRole)
 ROLES: tuple[Role, ...] = get_args(Role)  # the first is the image
 _USUAL_NAMES: dict[Role, str] = {role: role for role in ROLES} | {"keyword": "keywords"}
-_WITH_COLUMNS = ("parquet", "webdataset", "img2dataset")
-_WITH_IMAGES = ("coco", "karpathy", "flickr")
+Option = Literal["images", "splits", "columns"]
+_OPTIONS: dict[Option, str] = {
+    "images": "the folder of the pictures",
+    "splits": "a list of images by split",
+    "columns": "columns by role",
+}
+READERS: Registry[type[Any]] = Registry(
+    "reader",
+    "mmkrl.readers",
+    {
+        "parquet": "mmkrl.data.readers.parquet:ParquetReader",
+        "folder": "mmkrl.data.readers.folder:FolderReader",
+        "webdataset": "mmkrl.data.readers.webdataset:WebDatasetReader",
+        "img2dataset": "mmkrl.data.readers.img2dataset:Img2DatasetReader",
+        "lmdb": "mmkrl.data.readers.lmdb:LmdbReader",
+        "coco": "mmkrl.data.readers.coco:CocoReader",
+        "karpathy": "mmkrl.data.readers.karpathy:KarpathyReader",
+        "flickr": "mmkrl.data.readers.flickr:FlickrReader",
+    },
+)
+"""Subclasses of :class:`mmkrl.data.readers.reader.Reader`."""
 
 
 class SourceConfig(Section):
@@ -25,10 +43,11 @@ class SourceConfig(Section):
 
     path: str
     """Folder or file, local or ``s3://``; for coco, karpathy and flickr the annotation file."""
-    format: Format
+    format: Annotated[str, known_to(READERS)]
     """``parquet``: one row a picture. ``folder``: image files, with an optional captions.jsonl or
     captions.csv. ``webdataset``: tar shards. ``img2dataset``: its tar or Parquet output. ``lmdb``:
-    a Caffe LMDB. ``coco``, ``karpathy``, ``flickr``: an annotation file beside a folder."""
+    a Caffe LMDB. ``coco``, ``karpathy``, ``flickr``: an annotation file beside a folder. Or a
+    reader of an installed package, or ``python:MODULE:CLASS``."""
     name: str = "web"
     """The web source to record for pictures that do not name their own."""
     images: str | None = None
@@ -43,17 +62,21 @@ class SourceConfig(Section):
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> SourceConfig:
-        if self.format in _WITH_IMAGES and self.images is None:
-            raise ValueError(f"format {self.format!r} needs images: the folder of the pictures")
-        if self.format not in _WITH_IMAGES and self.images is not None:
-            raise ValueError(f"images is for {', '.join(_WITH_IMAGES)}, not for {self.format!r}")
-        if self.format != "flickr" and self.splits:
-            raise ValueError(f"splits is for flickr, not for {self.format!r}, which has its own")
-        if self.format not in _WITH_COLUMNS and self.columns:
-            raise ValueError(f"columns is for {', '.join(_WITH_COLUMNS)}, not for {self.format!r}")
+        reader = READERS.get(self.format)
+        for option, meaning in _OPTIONS.items():
+            given = bool(getattr(self, option))
+            if option in reader.needs and not given:
+                raise ValueError(f"format {self.format!r} needs {option}: {meaning}")
+            if option not in reader.takes and given:
+                able = [name for name in READERS.names() if option in READERS.get(name).takes]
+                raise ValueError(f"{option} is for {', '.join(able)}, not for {self.format!r}")
         return self
 
-    def names(self) -> dict[Role, str]:
-        """The column or key by role, whether the data has it or not."""
-        usual = _USUAL_NAMES | ({"uri": "url"} if self.format == "img2dataset" else {})
-        return {role: name for role, name in (usual | self.columns).items() if name}
+    def names(self, usual: Mapping[Role, str]) -> dict[Role, str]:
+        """The column or key by role, whether the data has it or not.
+
+        Args:
+            usual: The format's own names, where they are not those of the roles.
+        """
+        named = {**_USUAL_NAMES, **usual, **self.columns}
+        return {role: name for role, name in named.items() if name}

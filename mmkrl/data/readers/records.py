@@ -18,25 +18,25 @@ Row: TypeAlias = Mapping[str, Any]  # what is known of a picture, by role
 
 
 @dataclass(frozen=True)
-class Cut:
+class UnitSize:
     """How large a unit of work may be.
 
     Attributes:
         rows: Most rows.
-        bytes: Most bytes of pictures; a piece that cannot be cut may be larger.
+        bytes: Most bytes of pictures; what cannot be cut may be larger.
     """
 
     rows: int
     bytes: int
 
-    def runs(self, pieces: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """Neighbouring pieces put together, as (first, one past the last).
+    def ranges(self, parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Neighbouring parts put together, as (first, one past the last).
 
         Args:
-            pieces: Rows and bytes of each piece that cannot be cut.
+            parts: Rows and bytes of each part that cannot be cut.
         """
         start, stop, rows, size = 0, 0, 0, 0
-        for more_rows, more_bytes in pieces:
+        for more_rows, more_bytes in parts:
             full = rows + more_rows > self.rows or size + more_bytes > self.bytes
             if full and stop > start:
                 yield start, stop
@@ -63,23 +63,23 @@ class ListedFile:
 
 @dataclass(frozen=True)
 class ReadUnit:
-    """A piece of a source.
+    """What is read, checked and published at once.
 
     Attributes:
-        source: Position of the source in the configuration.
         path: The file, or the folder.
-        start: First piece: a row group of a Parquet file, a record of an LMDB.
+        start: First part: a row group of a Parquet file, a record of an LMDB.
         stop: One past the last; None for all there are.
         files: The files of a folder, as they were listed when the work was planned.
         key: Key of the first record of an LMDB; empty for its first.
+        source: Index of the source in the configuration.
     """
 
-    source: int
     path: Location
     start: int = 0
     stop: int | None = None
     files: tuple[ListedFile, ...] = ()
     key: bytes = b""
+    source: int = 0
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ def load_captions(
     photo that another split holds, and captions without a word.
 
     Args:
-        corpus: Output of the job ``ingest``.
-        extracted: Output of the job ``extract`` over it.
+        corpus: Output of ingestion.
+        extracted: Output of extraction over it.
         cache: Folder on the local disk for the mapped features.
         backbones: Whose features; see :func:`map_features`.
         division: How to divide images if the corpus knows no splits.

@@ -106,8 +106,8 @@ def load_knowledge(
     """Read a mined dataset and its features.
 
     Args:
-        mined: Output of the job ``mine``.
-        extracted: Output of the job ``extract`` over the same corpus.
+        mined: Output of mining.
+        extracted: Output of extraction over the same corpus.
         words: Word vectors for the slots.
         cache: Folder on the local disk for the mapped features.
         backbones: Whose features; see :func:`map_features`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ TextKind = Literal["caption", "alt", "title"]
 
 
 class ParseConfig(Section):
-    """What ``jobs.parse`` reads, and what it passes over."""
+    """What of the texts is parsed, and what is passed over."""
 
     kinds: tuple[TextKind, ...] = Field(default=("caption", "alt", "title"), min_length=1)
     """Kinds of texts to read."""
@@ -27,6 +28,8 @@ class ParseConfig(Section):
 
 class CaptionMining(Section):
     """From statements to relationships with images; the thresholds of ``mine.miner: captions``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"slice_rows": "mine.captions.unit_rows"}
 
     same: dict[str, str] = Field(default_factory=dict)
     """Entities and predicates that are called by another name: ``{kid: child, lay on: lie on}``."""
@@ -52,11 +55,11 @@ class CaptionMining(Section):
     fit_parts: int = Field(default=2_000, ge=1)
     """Entities and predicates that are learned, the most frequent ones; the others are judged by
     the relationship's other images."""
-    slice_rows: int = Field(default=1_000_000, ge=1)
+    unit_rows: int = Field(default=1_000_000, ge=1)
     """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
     which reads all of them."""
     trained: str | None = None
-    """Dataset of ``jobs.train`` whose space joins the judgement, for a further round: relationships
+    """Dataset of a training whose space joins the judgement, for a further round: relationships
     whose words it knows get images that it has close to them. It must have learned from the same
     features."""
     keep_disagreeing: bool = False

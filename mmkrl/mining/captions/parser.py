@@ -26,7 +26,7 @@ _NO_CRAWLING = frozenset({"none", "noindex", "noimageindex", "noai", "noimageai"
 
 
 @dataclass(frozen=True)
-class Said:
+class SourcedStatement:
     """A statement with the sentence that makes it."""
 
     statement: Statement
@@ -50,7 +50,7 @@ def foreign(texts: Iterable[str], certainty: float) -> str:
     return "" if language == _LANGUAGE or probability < certainty else str(language)
 
 
-def read(texts: Iterable[str]) -> Iterator[list[Said]]:
+def read(texts: Iterable[str]) -> Iterator[list[SourcedStatement]]:
     """What each text says, in the order of the texts.
 
     Raises:
@@ -58,7 +58,7 @@ def read(texts: Iterable[str]) -> Iterator[list[Said]]:
     """
     for document in pipeline().pipe(texts, batch_size=_BATCH):
         yield [
-            Said(statement, " ".join(sentence.text.split()))
+            SourcedStatement(statement, " ".join(sentence.text.split()))
             for sentence in document.sents
             for statement in statements(sentence)
         ]

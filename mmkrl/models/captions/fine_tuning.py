@@ -114,7 +114,7 @@ class FineTuningLearner(CaptionLearner):
         source, length = self._pictures.source, self._features
         if source.length != length:
             raise UserError(
-                f"fine_tune: the backbone {source.backbone.name} gives vectors of {source.length} "
+                f"fine_tune: the backbone {source.encoder.name} gives vectors of {source.length} "
                 f"numbers, and the features have {length}: train.features must name it alone"
             )
         with torch.random.fork_rng(devices=[]):  # the encoders start as they would without it

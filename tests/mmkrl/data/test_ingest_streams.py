@@ -21,9 +21,8 @@ from mmkrl.data import writing
 from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
-from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.config import READERS, SourceConfig
 from mmkrl.data.readers.datum import datum_class
-from mmkrl.data.readers.registry import FORMATS
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import (
     img2dataset_row,
@@ -105,7 +104,7 @@ CRAWLS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=READERS.names())
 def source(request, tmp_path) -> SourceConfig:
     crawl = tmp_path / "crawl"
     crawl.mkdir()
@@ -135,7 +134,7 @@ def test_streamed_is_whole(source, tmp_path, monkeypatch):
     for number, cut in enumerate(({"unit_mb": 1}, {"unit_rows": 1}, {"unit_rows": 5})):
         config = IngestConfig(sources=[source], **cut)
         assert content(ingest(config, tmp_path / f"cut{number}")) == content(whole)
-    monkeypatch.setattr(ingesting, "_LOT_BYTES", 300_000)
+    monkeypatch.setattr(ingesting, "_BATCH_BYTES", 300_000)
     monkeypatch.setattr(writing, "PART_BYTES", 1_000_000)
     parts = ingest(IngestConfig(sources=[source]), tmp_path / "parts")
     assert content(parts) == content(whole)

@@ -193,7 +193,7 @@ def test_features_of_another_backbone_are_refused_in_one_line(data, captions):
     pictures = data.pictures(
         captions, CaptionConfig.model_validate({"fine_tune": AS_IT_IS}).fine_tune
     )
-    assert pictures.source.backbone.name == "efficientnet_lite0"
+    assert pictures.source.encoder.name == "efficientnet_lite0"
     object.__setattr__(captions, "feature_MD", np.tile(captions.feature_MD, 2))
     with pytest.raises(UserError, match="the backbone efficientnet_lite0 gives vectors of 1280"):
         make(data, captions)

