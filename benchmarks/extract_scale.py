@@ -96,9 +96,8 @@ def measure(folder: Path, corpus: Dataset) -> tuple[float, float]:
 
 def spilled_bytes() -> int:
     """What the object store of the embedded Ray has written to disk."""
-    import ray  # not at the start: `cluster` must come before
-
-    folder = Path(ray.worker.global_worker.node.get_session_dir_path())
+    temporary = os.environ.get("RAY_TMPDIR", tempfile.gettempdir())
+    folder = Path(temporary, "ray", "session_latest")
     return sum(p.stat().st_size for p in folder.glob("ray_spilled_objects*/*") if p.is_file())
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import ray
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from cluster.config import TrainingResources
+from cluster.config import ClusterConfig, TrainingResources
+from cluster.session import session
 from cluster.sweep_config import SweepConfig
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
@@ -50,7 +54,7 @@ class Heard:
         return Listener()
 
 
-def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None, grows=True):
+def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None, grows=True, s=0.02):
     """Training of nothing: its metric grows with the setting; it may die once, or err."""
 
     def work(settings, context):
@@ -59,7 +63,7 @@ def work_in(folder: Path, *, dies: int | None = None, errs: int | None = None, g
             source = context.resume_from()
             done = json.loads((source / "state.json").read_text())["part"] if source else 0
             for part in range(done + 1, PARTS + 1):
-                time.sleep(0.02)
+                time.sleep(s)
                 if errs == quality and part == 3:
                     raise ValueError("the loss is not finite")
                 if dies == quality and part == 6 and not (folder / "died").exists():
@@ -117,6 +121,54 @@ def test_a_trial_that_dies_goes_on_and_one_that_errs_is_kept(tmp_path):
     assert {of[quality].outcome for quality in GRID if quality != 7} == {"done"}
     assert parts(tmp_path, 4) == list(range(1, PARTS + 1))
     assert sorted(heard.ended) == list(range(len(GRID)))
+
+
+def killed_in(folder: Path) -> None:
+    """What a process does that is killed in the middle of a sweep's first trials."""
+
+    class Killing:
+        begun = ended = staticmethod(lambda *_: None)
+
+        def measured(self, number, measurements):
+            if any(measurement.step >= PARTS - 2 for measurement in measurements):
+                os._exit(9)
+
+    with session(ClusterConfig()):
+        config = SweepConfig(sampler="grid", scheduler="none", trials=3)
+        trials = OptunaStudy(locate(folder / "sweep" / "study.jsonl"), SPACE, config)
+        resources = TrainingResources(concurrent_runs=1)
+        work = work_in(folder, s=0.4)
+        tune_trials(locate(folder / "sweep"), trials, work, resources, Killing())
+
+
+def test_after_a_kill_trials_go_on_from_their_checkpoints(tmp_path):
+    """Tune's own state is unpickled, and finds the searcher, scheduler and callback that live."""
+    code = f"from pathlib import Path\nfrom {__name__} import *\nkilled_in(Path({str(tmp_path)!r}))"
+    address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | address, check=False)
+    assert done.returncode == 9
+    trials = OptunaStudy(
+        locate(tmp_path / "sweep" / "study.jsonl"),
+        SPACE,
+        SweepConfig(sampler="grid", scheduler="none", trials=3),
+    )
+    (begun,) = trials.records()
+    assert begun.outcome == "running"
+    heard = Heard()
+    tune_trials(
+        locate(tmp_path / "sweep"),
+        trials,
+        work_in(tmp_path),
+        TrainingResources(concurrent_runs=1),
+        heard.listener(),
+    )
+    assert trials.complete()
+    assert {trial.outcome for trial in trials.records()} == {"done"}
+    assert sorted(heard.begun) == sorted(heard.ended) == [0, 1, 2]
+    for trial in trials.records():
+        done = parts(tmp_path, trial.settings["quality"])
+        assert done.count(1) == 1
+        assert sorted(set(done)) == list(range(1, PARTS + 1))
 
 
 def test_those_behind_go_on_from_a_better_one_with_changed_settings(tmp_path):
