@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import rich
@@ -13,11 +12,12 @@ from jobs.comparisons import comparison, pages
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished, step
-from mmkrl.data.dataset import Dataset, write_file
+from mmkrl.data.dataset import write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
-from mmkrl.evaluate.report.comparison import Comparison, by_label, keep_values, notes
-from mmkrl.evaluate.report.evaluation import REPORT
-from mmkrl.evaluate.report.report import as_table, as_text, from_json
+from mmkrl.evaluate.metrics.registry import further_metrics, vocabulary
+from mmkrl.evaluate.report.comparison import by_label, keep_values, notes, with_further
+from mmkrl.evaluate.report.evaluation import REPORT, Evaluation
+from mmkrl.evaluate.report.report import as_table, as_text
 from mmkrl.evaluate.report.summary import differences, headline, summarise
 from mmkrl.tracking import Run
 
@@ -25,6 +25,7 @@ from mmkrl.tracking import Run
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Evaluate all methods on what training has not seen."""
     compared = comparison(config, step(config, "evaluate").inputs)
+    further = further_metrics(config.evaluate.metrics)
 
     def work(step: Step, tracked: Run) -> Work:
         chosen = (VALIDATION, *compared.served)
@@ -32,26 +33,36 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         measured = parallel(compared.measure, {call: call for call in calls}, label="evaluate")
         values = by_label(compared, {call[1:]: measured[call] for call in calls[1:]})
         results = summarise(values, config.evaluate)
-        ahead = differences(values, compared.headlines, compared.reference, config.evaluate)
-        report = as_text(results, compared.reference, ahead)
+        headlines, columns = (
+            with_further(pairs, results[compared.reference], further)
+            for pairs in (compared.headlines, compared.columns)
+        )
+        ahead = differences(values, headlines, compared.reference, config.evaluate)
+        metric = vocabulary(config.evaluate.metrics)
+        report = as_text(results, compared.reference, ahead, metric)
         files = []
         for path, text in ({REPORT: report} | pages(config, compared)).items():
             tracked.text(text, path)
             files.append(write_file(step.location, path, text.encode()))
         kept = {TEST: values, VALIDATION: {compared.reference: [measured[chosen]]}}
         unit = keep_values(step.location, compared, kept)
-        return Work([unit], files, notes(compared), headline(results, compared.headlines))
+        facts = notes(compared, headlines, columns)
+        return Work([unit], files, facts, headline(results, headlines))
 
     outcome = recorded(config, "evaluate", work, force=force)
-    show(finished(config, "evaluate"), compared)
+    show(Evaluation.of(finished(config, "evaluate")))
     return outcome
 
 
-def show(evaluated: Dataset, compared: Comparison) -> None:
+def show(evaluation: Evaluation) -> None:
     """Print the table of a finished evaluation."""
-    report = json.loads(evaluated.read_bytes(evaluated.file(REPORT)))
-    results = from_json(report["results"])
-    rich.print(as_table(results, columns=compared.columns, title=compared.title), file=sys.stderr)
+    table = as_table(
+        evaluation.results,
+        evaluation.metrics,
+        columns=evaluation.columns,
+        title=evaluation.title,
+    )
+    rich.print(table, file=sys.stderr)
 
 
 app = command("evaluate", run, __doc__)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from mmkrl.evaluate.metrics.intervals import Interval
-from mmkrl.evaluate.report.compare import LOWER_IS_BETTER, Against, Compared, Difference, Number
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.report.compare import Against, Compared, Difference, Number
+from mmkrl.evaluate.report.report import interval_text
 from mmkrl.viz.gallery import Shelf
 
 _BAR, _HALF = 160, 74  # pixels: width of a bar's picture, and of half its scale
@@ -80,8 +81,8 @@ def page(compared: Compared, told: Told) -> str:
         told=told,
         note=_NOTE,
         verdicts=[verdict(compared, place) for place in range(len(compared.against))],
-        shown=shown,
-        signed=signed,
+        interval_text=interval_text,
+        difference_text=difference_text,
         surprise=surprise,
         judged=judged,
         bar=lambda difference: _bar(difference, scale),
@@ -135,28 +136,15 @@ def judged(number: Number, difference: Difference | None) -> str:
     return "better" if number.sign * difference.interval.mean > 0 else "worse"
 
 
-def shown(interval: Interval | None, metric: str = "") -> str:
-    """A value with its interval; ranks have one digit."""
-    if interval is None:
-        return ""
-    digits = 1 if metric in LOWER_IS_BETTER or interval.mean > _FRACTION else 3
-    if math.isnan(interval.low):
-        return f"{interval.mean:.{digits}f}"
-    low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
-    return f"{interval.mean:.{digits}f} ({low} to {high})"
-
-
-def signed(difference: Difference | None, metric: str = "") -> str:
-    """A difference with its interval; ranks have one digit."""
+def difference_text(difference: Difference | None, metric: Metric) -> str:
+    """A difference with its interval, signed; empty where there is none."""
     if difference is None:
         return ""
     interval = difference.interval
-    digits = 1 if metric in LOWER_IS_BETTER or abs(interval.mean) > _FRACTION else 3
-    if math.isnan(interval.low):
-        return f"{interval.mean:+.{digits}f}"
-    return (
-        f"{interval.mean:+.{digits}f} ({interval.low:+.{digits}f} to {interval.high:+.{digits}f})"
+    mean, low, high = (
+        f"{bound:+.{metric.digits}f}" for bound in (interval.mean, interval.low, interval.high)
     )
+    return mean if math.isnan(interval.low) else f"{mean} ({low} to {high})"
 
 
 def surprise(difference: Difference | None) -> str:
@@ -196,13 +184,13 @@ def _numbers(compared: Compared) -> list[str]:
     heads += [head for name in others for head in (f"{name} - {compared.sides[0].name}", "p")]
     lines = [f"| number | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for number in compared.numbers:
-        name, metric = " ".join(number.headline), number.headline[1]
+        name, metric = " ".join(number.headline), number.metric
         cells = [f"**{name}**" if number.headlined else name]
-        cells += [shown(value, metric) for value in number.values]
+        cells += [interval_text(value, metric) for value in number.values]
         for difference in number.differences:
             sure = judged(number, difference)
-            told = f"{signed(difference, metric)} {sure}".strip()
-            cells += [told, surprise(difference)]
+            signed = f"{difference_text(difference, metric)} {sure}".strip()
+            cells += [signed, surprise(difference)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", "Bold numbers are those by which methods are judged.", ""]
 

@@ -12,6 +12,7 @@ from mmkrl.data.views.knowledge import Knowledge, load_knowledge
 from mmkrl.data.views.words import load_words
 from mmkrl.evaluate.baselines.zero_shot import BASELINES, ridge_images
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.metrics.registry import further_metrics
 from mmkrl.evaluate.report.query_values import Named
 from mmkrl.evaluate.report.summary import Headline
 from mmkrl.evaluate.tasks.values import TaskValues
@@ -91,7 +92,7 @@ class ZeroShotComparison:
             space = BASELINES[name](knowledge, self.evaluate)
         else:
             space = self.member_space(knowledge, kind, int(name))
-        return zero_shot_tasks(knowledge, space, split)
+        return zero_shot_tasks(knowledge, space, split, further_metrics(self.evaluate.metrics))
 
     def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:  # noqa: ARG002 - positions are of all splits
         """Relationships by their parts; images by their id and a relationship they show."""

@@ -15,6 +15,7 @@ from mmkrl.data.views.captions import Captions
 from mmkrl.data.views.words import load_words
 from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.metrics.registry import further_metrics
 from mmkrl.evaluate.report.query_values import Named
 from mmkrl.evaluate.report.summary import Headline
 from mmkrl.evaluate.tasks.arithmetic import Answered, answers, arithmetic_tasks
@@ -98,10 +99,10 @@ class CaptionComparison:
 
     def measure(self, split: str, name: str, detail: str) -> dict[str, TaskValues]:
         """Retrieval both ways by one method; of test images, what classes and arithmetic tell."""
-        captions = self.data.load()
+        captions, further = self.data.load(), further_metrics(self.evaluate.metrics)
         encoder, knows_words = self._encoder(captions, name, detail)
         space = encoder.space(split)
-        tasks = caption_tasks(space)
+        tasks = caption_tasks(space, further=further)
         if split != TEST:
             return tasks
         image_N = captions.images(TEST)
@@ -109,10 +110,11 @@ class CaptionComparison:
         if len(label_L) > 1 and "" not in label_L:
             tasks |= clustering_tasks(space, class_N)
             if space.measure == "cosine":
-                tasks |= cross_modal_tasks(space, class_N)
+                tasks |= cross_modal_tasks(space, class_N, further)
             if knows_words:
                 raw_NF, word_LD = captions.features(image_N), encoder.vectors_of(label_L.tolist())
-                tasks |= class_tasks(space.image_ID, class_N, word_CD=word_LD.cpu(), raw_NF=raw_NF)
+                vectors = {"word_CD": word_LD.cpu(), "raw_NF": raw_NF}
+                tasks |= class_tasks(space.image_ID, class_N, **vectors, further=further)
         if self.evaluate.swaps and knows_words:
             texts = [captions.texts[c] for c in captions.captions(TEST)]
             tasks |= arithmetic_tasks(space, texts, self.evaluate.swaps, encoder.vectors_of)

@@ -14,6 +14,7 @@ from mmkrl.data.splits.names import TEST, TRAIN
 from mmkrl.data.views.graph import Graph, pictured
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.exact.triple_filter import KnownTriples
+from mmkrl.evaluate.metrics.registry import further_metrics
 from mmkrl.evaluate.report.query_values import Named
 from mmkrl.evaluate.report.summary import Headline
 from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION, Ranker, tasks_of_ranks
@@ -87,6 +88,7 @@ class TripleComparison:
 
         What is measured on validation triples knows nothing of those of the test, as in training.
         """
+        further = further_metrics(self.evaluate.metrics, ranks_alone=True)
         run = TripleRun(self.train.triples[name], LoopConfig(), self.data, int(seed))
         graph = self.data.load()
         learner = run.learner(graph)
@@ -97,7 +99,7 @@ class TripleComparison:
         pictured_E = pictured(graph, self.data.graph)
         known = KnownTriples.of(_filter(graph, split))
         ranks = self.rank(scorer, graph.triples[split], known=known)
-        tasks = tasks_of_ranks(graph, ranks, pictured_E, split=split)
+        tasks = tasks_of_ranks(graph, ranks, pictured_E, split=split, further=further)
         if split != TEST:
             return tasks
         return tasks | classification_tasks(graph, scorer, seed=self.evaluate.seed)
