@@ -9,6 +9,8 @@ import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.evaluate.metrics.registry import METRICS
+from mmkrl.evaluate.tasks import caption_retrieval, class_retrieval, link_prediction, zero_shot
 from mmkrl.mining.registry import MINERS
 from mmkrl.models.bcdnn.model import VARIANTS
 from mmkrl.models.triples.registry import MODELS
@@ -28,6 +30,16 @@ def public_functions(package):
 
 
 LOSSES = public_functions(mmkrl.losses)
+MEASURED = {
+    *caption_retrieval.METRICS,
+    *class_retrieval.METRICS,
+    *link_prediction.METRICS,
+    *zero_shot.RETRIEVAL,
+    *zero_shot.RECOGNITION,
+    zero_shot.GRADED,
+    "R@5",  # of arithmetic
+    "P@5",
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +55,7 @@ def test_registries_hold_something():
     assert len(VARIANTS) == 4
     assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
+    assert len(METRICS.names()) >= 14
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
@@ -55,3 +68,11 @@ def test_every_registered_name_is_in_a_test(tests_text, name):
 def test_every_loss_is_in_a_test(tests_text, name):
     called = re.search(rf"\b{name}\(|\b{name}\]|\b{name},", tests_text) is not None
     assert called, f"no test calls {name}"
+
+
+@pytest.mark.parametrize("name", [*METRICS.names(), *sorted(MEASURED)])
+def test_every_metric_is_in_a_test(tests_text, name):
+    pattern = re.escape(name)
+    if name.endswith(("@k", "-k")):  # a family: any of its members
+        pattern = rf"{re.escape(name[:-1])}(\d+|\{{k\}})"
+    assert re.search(rf"[\"']{pattern}[\"']", tests_text), f"no test names {name!r}"
