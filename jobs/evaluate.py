@@ -15,10 +15,10 @@ from jobs.steps import Step, finished, step
 from mmkrl.data.dataset import write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
 from mmkrl.evaluate.metrics.registry import further_metrics, vocabulary
-from mmkrl.evaluate.report.comparison import by_label, keep_values, notes, with_further
+from mmkrl.evaluate.report.comparison import by_label, keep_values, notes
 from mmkrl.evaluate.report.evaluation import REPORT, Evaluation
 from mmkrl.evaluate.report.report import as_table, as_text
-from mmkrl.evaluate.report.summary import differences, headline, summarise
+from mmkrl.evaluate.report.summary import differences, headline, summarise, with_further
 from mmkrl.tracking import Run
 
 

@@ -53,7 +53,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Told:
+class ComparisonContext:
     """What a comparison's page shows beside its numbers.
 
     Attributes:
@@ -67,7 +67,7 @@ class Told:
     shelves: dict[str, dict[str, list[Shelf]]]
 
 
-def page(compared: Compared, told: Told) -> str:
+def page(compared: Compared, context: ComparisonContext) -> str:
     """The comparison as one self-contained HTML file; all text is escaped."""
     import jinja2
 
@@ -78,7 +78,7 @@ def page(compared: Compared, told: Told) -> str:
     scale = _scale(compared.numbers)
     return environment.from_string(template).render(
         compared=compared,
-        told=told,
+        context=context,
         note=_NOTE,
         verdicts=[verdict(compared, place) for place in range(len(compared.against))],
         interval_text=interval_text,
@@ -89,7 +89,7 @@ def page(compared: Compared, told: Told) -> str:
     )
 
 
-def text(compared: Compared, told: Told) -> str:
+def text(compared: Compared, context: ComparisonContext) -> str:
     """The comparison as Markdown."""
     first, *_ = compared.sides
     lines = [f"# {' against '.join(side.method for side in reversed(compared.sides))}", ""]
@@ -98,7 +98,7 @@ def text(compared: Compared, told: Told) -> str:
         lines += [*(f"* {problem}" for problem in compared.problems), ""]
     lines += [verdict(compared, place) for place in range(len(compared.against))]
     lines += ["", "| | method | evaluation | run | commit | data | seeds |", "|---" * 7 + "|"]
-    for source in told.sources:
+    for source in context.sources:
         data = ", ".join(f"{job} `{digest[:12]}`" for job, digest in source.data.items())
         lines.append(
             f"| {source.name} | {source.method} | `{source.place}` | `{source.run}` | "
@@ -107,7 +107,7 @@ def text(compared: Compared, told: Told) -> str:
     lines += ["", f"## Numbers (differences from {first.name})", "", *_numbers(compared)]
     for against in compared.against:
         lines += _queries(compared, against)
-    lines += ["## Settings that differ", "", *_settings(compared, told)]
+    lines += ["## Settings that differ", "", *_settings(compared, context)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -218,14 +218,14 @@ def _queries(compared: Compared, against: Against) -> list[str]:
     return [*lines, ""]
 
 
-def _settings(compared: Compared, told: Told) -> list[str]:
-    if not told.settings:
+def _settings(compared: Compared, context: ComparisonContext) -> list[str]:
+    if not context.settings:
         return ["None."]
     names = " | ".join(side.name for side in compared.sides)
     lines = [f"| key | {names} |", "|---" * (len(compared.sides) + 1) + "|"]
     lines += [
         f"| {setting.key} | {' | '.join(_escaped(value or '') for value in setting.values)} |"
-        for setting in told.settings
+        for setting in context.settings
     ]
     return lines
 

@@ -19,7 +19,7 @@ from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.intervals import Interval, paired_test
 from mmkrl.evaluate.metrics.metric import Metric
 from mmkrl.evaluate.report.evaluation import Evaluation
-from mmkrl.evaluate.report.query_values import Headline, Kept
+from mmkrl.evaluate.report.query_values import Headline, QueryValues
 
 _ONE_RELATION = ", relation "
 _MOST = 6  # queries shown in either direction
@@ -231,24 +231,26 @@ def _difference(
     return Difference(interval, p, int(there_Q.sum()))
 
 
-def _both(first: Side, other: Side, headline: Headline) -> tuple[Kept, Kept]:
+def _both(first: Side, other: Side, headline: Headline) -> tuple[QueryValues, QueryValues]:
     """The values of two sides on the same queries, in the same order."""
-    a, b = (side.evaluation.kept(TEST, side.method, headline) for side in (first, other))
-    if list(a.named.names) == list(b.named.names):
+    a, b = (side.evaluation.query_values(TEST, side.method, headline) for side in (first, other))
+    if list(a.queries.names) == list(b.queries.names):
         return a, b
-    place = {name: row for row, name in enumerate(b.named.names)}
-    rows = {name: row for row, name in enumerate(a.named.names) if name in place}
-    return a.some(list(rows.values())), b.some([place[name] for name in rows])
+    place = {name: row for row, name in enumerate(b.queries.names)}
+    rows = {name: row for row, name in enumerate(a.queries.names) if name in place}
+    return a.subset(list(rows.values())), b.subset([place[name] for name in rows])
 
 
 def _against(first: Side, other: Side, headline: Headline) -> Against:
     a, b = _both(first, other, headline)
-    if not len(a.named.names):
+    if not len(a.queries.names):
         raise UserError(
             f"{first.name} and {other.name} share no query of '{' '.join(headline)}': there is "
             "nothing to compare"
         )
-    rows = zip(a.named.names, a.named.relations, a.mean_Q.tolist(), b.mean_Q.tolist(), strict=True)
+    rows = zip(
+        a.queries.names, a.queries.relations, a.mean_Q.tolist(), b.mean_Q.tolist(), strict=True
+    )
     queries = [Query(*row) for row in rows if np.isfinite(row[2:]).all()]
     ordered = sorted(queries, key=lambda query: (-query.difference, query.name))
     return Against(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from mmkrl.data.dataset import write_unit
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.evaluate.metrics.metric import Metric
-from mmkrl.evaluate.report.query_values import Named, query_table, value_table
-from mmkrl.evaluate.report.report import TaskScores
+from mmkrl.evaluate.report.query_values import QueryNames, query_table, value_table
 from mmkrl.evaluate.report.summary import Headline
 from mmkrl.evaluate.tasks.values import TaskValues
 from mmkrl.io.storage import Location
@@ -59,7 +57,7 @@ class Comparison(Protocol):
         """The method of the first member, the one that can be registered."""
         ...
 
-    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, QueryNames]:
         """The queries of those tasks, by name, of which values are kept by query."""
         ...
 
@@ -102,24 +100,6 @@ def keep_values(
     tables = {"queries": pa.concat_tables(queries), "values": pa.concat_tables(kept)}
     rows = tables["queries"].num_rows
     return write_unit(location, 0, tables, rows_in=rows, rows_out=rows)
-
-
-def with_further(
-    pairs: Sequence[Headline], tasks: Mapping[str, TaskScores], further: Iterable[Metric]
-) -> list[Headline]:
-    """Chosen numbers, and after those of each task its further metrics.
-
-    Args:
-        pairs: Tasks and metrics.
-        tasks: Scores by task.
-        further: Metrics of the configuration; each is added where it was measured.
-    """
-    names = [metric.name for metric in further]
-    chosen: list[Headline] = []
-    for task in dict.fromkeys(task for task, _ in pairs):
-        chosen += [pair for pair in pairs if pair[0] == task]
-        chosen += [(task, name) for name in names if name in tasks[task].metrics]
-    return list(dict.fromkeys(chosen))
 
 
 def notes(

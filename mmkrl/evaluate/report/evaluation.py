@@ -10,7 +10,13 @@ from typing import Any
 from mmkrl.data.dataset import Dataset
 from mmkrl.errors import UserError
 from mmkrl.evaluate.metrics.metric import Metric
-from mmkrl.evaluate.report.query_values import Headline, Kept, Tables, headlines, kept
+from mmkrl.evaluate.report.query_values import (
+    Headline,
+    QueryValues,
+    Tables,
+    headlines,
+    query_values,
+)
 from mmkrl.evaluate.report.report import TaskScores, from_json, metrics_of
 
 REPORT = "report.json"
@@ -92,13 +98,13 @@ class Evaluation:
         """Scores by method and task."""
         return from_json(self.report["results"])
 
-    def kept(self, split: str, method: str, headline: Headline) -> Kept:
+    def query_values(self, split: str, method: str, headline: Headline) -> QueryValues:
         """The values of a method by query.
 
         Raises:
             UserError: there are none.
         """
-        return kept(self.tables, split, method, headline)
+        return query_values(self.tables, split, method, headline)
 
     def measured(self, split: str, method: str) -> list[Headline]:
         """Every number of which a method's values were kept by query."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -78,6 +78,24 @@ def differences(
         for method in values
         if method != reference
     }
+
+
+def with_further(
+    pairs: Sequence[Headline], tasks: Mapping[str, TaskScores], further: Iterable[Metric]
+) -> list[Headline]:
+    """Chosen numbers, and after those of each task its further metrics.
+
+    Args:
+        pairs: Tasks and metrics.
+        tasks: Scores by task.
+        further: Metrics of the configuration; each is added where it was measured.
+    """
+    names = [metric.name for metric in further]
+    chosen: list[Headline] = []
+    for task in dict.fromkeys(task for task, _ in pairs):
+        chosen += [pair for pair in pairs if pair[0] == task]
+        chosen += [(task, name) for name in names if name in tasks[task].metrics]
+    return list(dict.fromkeys(chosen))
 
 
 def headline(

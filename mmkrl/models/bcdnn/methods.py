@@ -13,7 +13,7 @@ from mmkrl.data.views.words import load_words
 from mmkrl.evaluate.baselines.zero_shot import BASELINES, ridge_images
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.registry import further_metrics
-from mmkrl.evaluate.report.query_values import Named
+from mmkrl.evaluate.report.query_values import QueryNames
 from mmkrl.evaluate.report.summary import Headline
 from mmkrl.evaluate.tasks.values import TaskValues
 from mmkrl.evaluate.tasks.zero_shot import Space, zero_shot_tasks
@@ -94,7 +94,7 @@ class ZeroShotComparison:
             space = self.member_space(knowledge, kind, int(name))
         return zero_shot_tasks(knowledge, space, split, further_metrics(self.evaluate.metrics))
 
-    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:  # noqa: ARG002 - positions are of all splits
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, QueryNames]:  # noqa: ARG002 - positions are of all splits
         """Relationships by their parts; images by their id and a relationship they show."""
         knowledge = self.knowledge()
         texts = [" | ".join(parts) for parts in knowledge.relationships.texts]
@@ -106,7 +106,7 @@ class ZeroShotComparison:
                 pairs = zip(values.asked.tolist(), names, strict=True)
                 names = [f"{ids[image]}: {name}" for image, name in pairs]
             relations = [knowledge.relationships.texts[label][1] for label in labels]
-            named[task] = Named(names, relations)
+            named[task] = QueryNames(names, relations)
         return named
 
     def member_space(self, knowledge: Knowledge, variant: str, seed: int) -> Space:

@@ -16,9 +16,9 @@ from mmkrl.data.views.words import load_words
 from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.registry import further_metrics
-from mmkrl.evaluate.report.query_values import Named
+from mmkrl.evaluate.report.query_values import QueryNames
 from mmkrl.evaluate.report.summary import Headline
-from mmkrl.evaluate.tasks.arithmetic import Answered, answers, arithmetic_tasks
+from mmkrl.evaluate.tasks.arithmetic import SwapResult, answers, arithmetic_tasks
 from mmkrl.evaluate.tasks.caption_retrieval import (
     IMAGE_TEXT,
     TEXT_IMAGE,
@@ -128,7 +128,7 @@ class CaptionComparison:
             return encoder, captions.text_CF is None
         return self._trained(captions, name, int(detail)), _knows_words(self.train.captions[name])
 
-    def swapped(self, name: str, seed: int) -> tuple[list[Answered], list[str]]:
+    def swapped(self, name: str, seed: int) -> tuple[list[SwapResult], list[str]]:
         """What one model finds by arithmetic, if it can be asked; ids of the images by position."""
         if not (self.evaluate.swaps and _knows_words(self.train.captions[name])):
             return [], []
@@ -138,7 +138,7 @@ class CaptionComparison:
         found = answers(learner.space(TEST), texts, self.evaluate.swaps, learner.vectors_of)
         return list(found), [captions.ids[i] for i in captions.images(TEST)]
 
-    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, QueryNames]:
         """Images by their id; captions by that of their image and what they say."""
         captions = self.data.load()
         ids = [captions.ids[i] for i in captions.images(split)]
@@ -148,7 +148,7 @@ class CaptionComparison:
             names = [ids[image] for image in values.groups.tolist()]
             if task == TEXT_IMAGE:
                 names = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
-            named[task] = Named(names, [""] * len(names))
+            named[task] = QueryNames(names, [""] * len(names))
         return named
 
     def _trained(self, captions: Captions, name: str, seed: int) -> CaptionLearner:

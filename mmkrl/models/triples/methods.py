@@ -15,7 +15,7 @@ from mmkrl.data.views.graph import Graph, pictured
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.exact.triple_filter import KnownTriples
 from mmkrl.evaluate.metrics.registry import further_metrics
-from mmkrl.evaluate.report.query_values import Named
+from mmkrl.evaluate.report.query_values import QueryNames
 from mmkrl.evaluate.report.summary import Headline
 from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION, Ranker, tasks_of_ranks
 from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION, classification_tasks
@@ -104,7 +104,7 @@ class TripleComparison:
             return tasks
         return tasks | classification_tasks(graph, scorer, seed=self.evaluate.seed)
 
-    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, Named]:
+    def named(self, split: str, tasks: Mapping[str, TaskValues]) -> dict[str, QueryNames]:
         """Triples by their parts; what is looked for stands in brackets."""
         graph = self.data.load()
         rows = graph.triples[split].tolist()
@@ -115,7 +115,7 @@ class TripleComparison:
             places = [divmod(place, len(triples)) for place in values.asked.tolist()]
             several = task == LINK_PREDICTION
             names = [_asked(triples[n], side if several else None) for side, n in places]
-            named[task] = Named(names, [triples[n][1] for _, n in places])
+            named[task] = QueryNames(names, [triples[n][1] for _, n in places])
         return named
 
 

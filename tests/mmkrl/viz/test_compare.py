@@ -13,9 +13,9 @@ from mmkrl.evaluate.report.compare import Difference, Number, Side, compare
 from mmkrl.evaluate.report.evaluation import Evaluation
 from mmkrl.evaluate.report.report import interval_text
 from mmkrl.viz.compare import (
+    ComparisonContext,
     Setting,
     Source,
-    Told,
     difference_text,
     judged,
     page,
@@ -66,19 +66,19 @@ def compared(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(compared):
+def context(compared):
     sources = [
         Source(side.name, side.method, "folder", "run", "c0ffee", {"mine": "d" * 64}, 1)
         for side in compared.sides
     ]
     query = compared.against[0].gained[0].name
     shelves = {"B": {query: [Shelf("A", [Picture(b"\x89PNG", "web", "right")])]}}
-    return Told(sources, [Setting("train.bcdnn.margin", ["0.1", None])], shelves)
+    return ComparisonContext(sources, [Setting("train.bcdnn.margin", ["0.1", None])], shelves)
 
 
 @pytest.fixture(scope="module")
-def cells(compared, told):
-    return Cells(page(compared, told))
+def cells(compared, context):
+    return Cells(page(compared, context))
 
 
 def test_every_number_is_on_the_page_with_its_difference(compared, cells):
@@ -112,9 +112,9 @@ def test_pictures_and_settings_are_on_the_page(cells):
     assert ["train.bcdnn.margin", "0.1", ""] in cells.rows
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_escapes(compared, told):
+def test_the_page_needs_nothing_from_elsewhere_and_escapes(compared, context):
     sides = [compared.sides[0], Side("B", compared.sides[0].evaluation, "other <i>")]
-    made = page(compare(sides, CONFIG), told)
+    made = page(compare(sides, CONFIG), context)
     assert "http" not in made
     assert "other <i>" not in made
     assert "other &lt;i&gt;" in made
@@ -123,18 +123,18 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes(compared, told):
 def test_the_verdict_counts_headlines(compared, cells):
     sentence = "B is ahead of A by more than the interval on 1 of 1 headline numbers, behind on 0."
     assert sentence in cells.words
-    assert sentence in text(compared, Told([], [], {}))
+    assert sentence in text(compared, ComparisonContext([], [], {}))
 
 
-def test_what_is_not_comparable_is_told_loudly(compared, told):
+def test_what_is_not_comparable_is_told_loudly(compared, context):
     strange = type(compared)(**vars(compared) | {"problems": ["they differ"]})
-    assert "Not comparable, and compared all the same" in Cells(page(strange, told)).words
-    assert "**NOT COMPARABLE**" in text(strange, told)
-    assert "Not comparable" not in page(compared, told)
+    assert "Not comparable, and compared all the same" in Cells(page(strange, context)).words
+    assert "**NOT COMPARABLE**" in text(strange, context)
+    assert "Not comparable" not in page(compared, context)
 
 
-def test_the_text_has_the_tables(compared, told):
-    lines = text(compared, told).splitlines()
+def test_the_text_has_the_tables(compared, context):
+    lines = text(compared, context).splitlines()
     (number,) = [one for one in compared.numbers if one.headlined]
     (difference,) = number.differences
     values = [interval_text(value, number.metric) for value in number.values]
@@ -172,8 +172,8 @@ def test_a_number_that_is_not_there_leaves_its_cell_empty():
     assert (difference_text(None, metric("mAP")), surprise(None)) == ("", "")
 
 
-def test_a_browser_shows_the_page_with_its_figures_and_colours(compared, told, cells, tmp_path):
-    elements, picture = browse(page(compared, told), tmp_path)
+def test_a_browser_shows_the_page_with_its_figures_and_colours(compared, context, cells, tmp_path):
+    elements, picture = browse(page(compared, context), tmp_path)
     rows = [row for row in Cells(elements).rows if row]
     assert rows == [row for row in cells.rows if row]
     with Image.open(picture) as image:

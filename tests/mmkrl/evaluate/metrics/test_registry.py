@@ -12,8 +12,7 @@ from mmkrl.errors import UsageError
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.metric import Metric, Ranking, measure
 from mmkrl.evaluate.metrics.registry import METRICS, further_metrics, metric, metrics, vocabulary
-from mmkrl.evaluate.report.comparison import with_further
-from mmkrl.evaluate.report.summary import differences, summarise
+from mmkrl.evaluate.report.summary import differences, summarise, with_further
 from mmkrl.evaluate.tasks.caption_retrieval import CaptionSpace, caption_tasks
 from mmkrl.evaluate.tasks.class_retrieval import class_tasks, cross_modal_tasks
 from mmkrl.evaluate.tasks.values import TaskValues
