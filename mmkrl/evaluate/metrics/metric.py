@@ -1,4 +1,17 @@
-"""What a metric is: a value a query, how values are summed up, and which direction is better."""
+"""What a metric is: a value a query, how values are summed up, and which direction is better.
+
+One's own is one file, such as ``my_lab.py`` where jobs are started (or on ``PYTHONPATH``)::
+
+    from mmkrl.evaluate.metrics.metric import Metric
+
+    def misses(ranking):
+        return ranking.rank_Q > 50
+
+    MissesAt50 = Metric("misses at 50", misses, higher_is_better=False)
+
+and ``evaluate.metrics: [python:my_lab:MissesAt50]`` measures it in every task that ranks. A package
+gives it a name with the entry point ``misses = my_lab:MissesAt50`` in the group ``mmkrl.metrics``.
+"""
 
 from __future__ import annotations
 
