@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import rich
@@ -13,11 +12,12 @@ from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
 from jobs.steps import Step, finished, sources, step
-from mmkrl.data.dataset import Dataset, write_file
+from mmkrl.data.dataset import write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
-from mmkrl.evaluate.report.evaluation import REPORT
-from mmkrl.evaluate.report.report import as_table, as_text, from_json
-from mmkrl.evaluate.report.summary import headline, summarise
+from mmkrl.evaluate.metrics.registry import further_metrics, vocabulary
+from mmkrl.evaluate.report.evaluation import REPORT, Evaluation
+from mmkrl.evaluate.report.report import as_table, as_text
+from mmkrl.evaluate.report.summary import headline, summarise, with_further
 from mmkrl.evaluate.tasks.link_prediction import Ranker
 from mmkrl.models.comparison import Comparison
 from mmkrl.tracking.runs import Run
@@ -28,6 +28,7 @@ _RANKERS: dict[str, Ranker] = {"triples": ranks_by_triples, "entities": ranks_by
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Evaluate all methods on what training has not seen."""
     compared = comparison(config)
+    further = further_metrics(config.evaluate.metrics)
 
     def work(step: Step, tracked: Run) -> Work:
         chosen = (VALIDATION, *compared.served)
@@ -36,17 +37,23 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         tests = {call[1:]: measured[call] for call in calls[1:]}
         values = compared.by_label(tests)
         results = summarise(values, config.evaluate)
-        report = as_text(results, compared.reference, compared.differences(values))
+        headlines, columns = (
+            with_further(pairs, results[compared.reference], further)
+            for pairs in (compared.headlines, compared.columns)
+        )
+        ahead, metric = compared.differences(values), vocabulary(config.evaluate.metrics)
+        report = as_text(results, compared.reference, ahead, metric)
         files = []
         for path, text in ({REPORT: report} | compared.pages()).items():
             tracked.text(text, path)
             files.append(write_file(step.location, path, text.encode()))
         kept = {TEST: tests, VALIDATION: {compared.served: measured[chosen]}}
         unit = compared.keep_values(step.location, kept)
-        return Work([unit], files, compared.notes(), headline(results, compared.headlines))
+        facts = compared.notes(headlines, columns)
+        return Work([unit], files, facts, headline(results, headlines))
 
     outcome = recorded(config, "evaluate", work, force=force)
-    show(finished(config, "evaluate"), compared)
+    show(Evaluation.of(finished(config, "evaluate")))
     return outcome
 
 
@@ -59,11 +66,15 @@ def comparison(config: PipelineConfig) -> Comparison:
     return Comparison(sources(config, inputs), inputs["train"], config.evaluate, rank)
 
 
-def show(evaluated: Dataset, compared: Comparison) -> None:
+def show(evaluation: Evaluation) -> None:
     """Print the table of a finished evaluation."""
-    report = json.loads(evaluated.read_bytes(evaluated.file(REPORT)))
-    results = from_json(report["results"])
-    rich.print(as_table(results, columns=compared.columns, title=compared.title), file=sys.stderr)
+    table = as_table(
+        evaluation.results,
+        evaluation.metrics,
+        columns=evaluation.columns,
+        title=evaluation.title,
+    )
+    rich.print(table, file=sys.stderr)
 
 
 app = command("evaluate", run, __doc__)

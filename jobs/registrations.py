@@ -49,7 +49,7 @@ def tags(config: PipelineConfig, trained: Dataset, evaluated: Evaluation) -> dic
 def validated(evaluated: Evaluation) -> Validated:
     """The validation of the model by the first headline."""
     headline = evaluated.headlines[0]
-    kept = evaluated.kept(VALIDATION, evaluated.reference, headline)
+    kept = evaluated.query_values(VALIDATION, evaluated.reference, headline)
     return Validated.of(evaluated.data, headline, kept)
 
 

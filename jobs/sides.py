@@ -18,8 +18,8 @@ from mmkrl.models.bcdnn.space import KnowledgeSpace
 from mmkrl.models.training import open_space
 from mmkrl.tracking.outputs import output_of
 from mmkrl.tracking.runs import flatten
-from mmkrl.viz.compare import Setting, Source, Told
-from mmkrl.viz.compare_pictures import Shown, found
+from mmkrl.viz.compare import ComparisonContext, Setting, Source
+from mmkrl.viz.compare_pictures import RelevantImages, best_images
 from mmkrl.viz.gallery import Shelf
 
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -55,10 +55,10 @@ def _side(config: PipelineConfig, name: str, given: str) -> Side:
     return Side(name, evaluation, method)
 
 
-def told(compared: Compared) -> Told:
+def comparison_context(compared: Compared) -> ComparisonContext:
     """Where the sides come from, in what they differ, and what they find."""
     origins = [lineage(side.evaluation.dataset) for side in compared.sides]
-    return Told(
+    return ComparisonContext(
         [_source(*pair, compared) for pair in zip(compared.sides, origins, strict=True)],
         differing([_settings(origin) for origin in origins]),
         _shelves(compared, origins),
@@ -68,7 +68,7 @@ def told(compared: Compared) -> Told:
 def _source(side: Side, origin: Lineage, compared: Compared) -> Source:
     dataset = side.evaluation.dataset
     _, made = origin.get("train", (None, dataset.manifest))
-    seeds = len(side.evaluation.kept(TEST, side.method, compared.headline).value_SQ)
+    seeds = len(side.evaluation.query_values(TEST, side.method, compared.headline).value_SQ)
     run = dataset.manifest.notes.get("mlflow_run", "")
     data = side.evaluation.data
     return Source(side.name, side.method, str(dataset.location), run, made.commit, data, seeds)
@@ -97,14 +97,14 @@ def _shelves(compared: Compared, origins: Sequence[Lineage]) -> dict[str, dict[s
         for side, own in zip(compared.sides, origins, strict=True)
         if (space := _space(side, own))
     }
-    shown = Shown.of(open_dataset(origin["mine"][0]))
+    relevant = RelevantImages.of(open_dataset(origin["mine"][0]))
     corpus: Dataset = open_dataset(origin["ingest"][0])
     shelves = {}
     for against in compared.against:
         queries = [query.name for query in (*against.gained, *against.lost)]
         both = {k: spaces[k] for k in (compared.sides[0].name, against.side.name) if k in spaces}
         if queries and both:
-            shelves[against.side.name] = found(queries, both, shown, corpus)
+            shelves[against.side.name] = best_images(queries, both, relevant, corpus)
     return shelves
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, field_validator
 
 from mmkrl.config import Section
+from mmkrl.errors import UsageError
+from mmkrl.evaluate.metrics.registry import check_metric
 
 
 class Swap(Section):
@@ -31,6 +33,9 @@ class EvaluateConfig(Section):
 
     resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples behind every interval."""
+    metrics: tuple[str, ...] = ()
+    """Metrics besides those of each task, for all tasks that rank: built-in ones such as ``MRR`` or
+    ``Hits@50``, those of installed packages, or ``python:MODULE:NAME`` for one of your own."""
     seed: int = 0
     """Seed of the bootstrap and of the random baseline."""
     ridge_strengths: tuple[PositiveFloat, ...] = Field(
@@ -42,3 +47,11 @@ class EvaluateConfig(Section):
     swaps: tuple[Swap, ...] = ()
     """Vector arithmetic to try on captioned images: words to ``remove`` and to ``add``, each with
     its other forms."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(check_metric(name) for name in names)
+        except UsageError as error:
+            raise ValueError(str(error)) from None

@@ -13,8 +13,9 @@ from mmkrl.data.manifest import UnitRecord
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.metrics.registry import further_metrics
 from mmkrl.evaluate.report.query_values import Headline, query_table, value_table
-from mmkrl.evaluate.report.summary import differences
+from mmkrl.evaluate.report.summary import differences, with_further
 from mmkrl.evaluate.tasks.link_prediction import Ranker
 from mmkrl.evaluate.tasks.values import TaskValues
 from mmkrl.io.storage import Location
@@ -131,7 +132,9 @@ class Comparison:
         _, first = next(self._families())
         task, _ = first.headlines[0]
         own = {label: seeds for label, seeds in values.items() if task in seeds[0]}
-        return differences(own, first.headlines, self.reference, self.config)
+        further = further_metrics(self.config.metrics)
+        headlines = with_further(first.headlines, own[self.reference][0], further)
+        return differences(own, headlines, self.reference, self.config)
 
     def pages(self) -> dict[str, str]:
         """Pages with pictures beside the report, of the first model of every family."""
@@ -176,13 +179,18 @@ class Comparison:
         rows = tables["queries"].num_rows
         return write_unit(location, 0, tables, rows_in=rows, rows_out=rows)
 
-    def notes(self) -> dict[str, Any]:
-        """What an evaluation's manifest says of what was compared."""
+    def notes(self, headlines: Sequence[Headline], columns: Sequence[Headline]) -> dict[str, Any]:
+        """What an evaluation's manifest says of what was compared.
+
+        Args:
+            headlines: The numbers by which methods are compared, those of one's own with them.
+            columns: The numbers that the table shows, likewise.
+        """
         return {
             "title": self.title,
             "reference": self.reference,
-            "headlines": [list(pair) for pair in self.headlines],
-            "columns": [list(pair) for pair in self.columns],
+            "headlines": [list(pair) for pair in headlines],
+            "columns": [list(pair) for pair in columns],
         }
 
     def _families(self) -> Iterator[tuple[str, Family[Any, Any]]]:

@@ -29,7 +29,7 @@ from mmkrl.models.config import FAMILIES, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
     from mmkrl.evaluate.config import EvaluateConfig
-    from mmkrl.evaluate.report.query_values import Headline, Named
+    from mmkrl.evaluate.report.query_values import Headline, QueryNames
     from mmkrl.evaluate.tasks.link_prediction import Ranker
     from mmkrl.evaluate.tasks.values import TaskValues
     from mmkrl.spaces.space import Space
@@ -158,7 +158,7 @@ class Family(ABC, Generic[Model, Data]):
     @abstractmethod
     def queries(
         self, data: Data, split: str, tasks: Mapping[str, TaskValues]
-    ) -> Mapping[str, Named]:
+    ) -> Mapping[str, QueryNames]:
         """The queries of those tasks by name, of which values are kept by query."""
 
     @abstractmethod

@@ -16,7 +16,7 @@ from typing import Any
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.intervals import Interval, paired_difference
-from mmkrl.evaluate.report.query_values import Kept
+from mmkrl.evaluate.report.query_values import QueryValues
 from mmkrl.serving.config import RegistryConfig
 
 VALIDATION_FILE, CARD_FILE = "validation.json", "card.md"
@@ -46,9 +46,9 @@ class Validated:
     values: list[float]
 
     @staticmethod
-    def of(data: Mapping[str, str], headline: tuple[str, str], kept: Kept) -> Validated:
+    def of(data: Mapping[str, str], headline: tuple[str, str], kept: QueryValues) -> Validated:
         """The values that an evaluation kept."""
-        names, groups = list(kept.named.names), kept.group_Q.tolist()
+        names, groups = list(kept.queries.names), kept.group_Q.tolist()
         return Validated(dict(data), *headline, names, groups, kept.mean_Q.tolist())
 
 

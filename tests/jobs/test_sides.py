@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.config import PipelineConfig
-from jobs.sides import differing, sides, told
+from jobs.sides import comparison_context, differing, sides
 from mmkrl.errors import UserError
 from mmkrl.evaluate.report.compare import compare
 from mmkrl.tracking.runs import run
@@ -66,7 +66,7 @@ def test_what_is_not_there_is_one_line(place, named, says):
 def test_the_page_tells_origins_and_the_settings_that_differ(place):
     config, made, run_id, _ = place
     compared = compare(sides(config, [run_id, str(made["two"].location)]), CONFIG)
-    facts = told(compared)
+    facts = comparison_context(compared)
     assert [(one.key, one.values) for one in facts.settings] == [("train.m", ["0.1", "0.2"])]
     assert [(source.run, source.seeds) for source in facts.sources] == [
         ("run-of-one", 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import mlflow
@@ -132,3 +133,42 @@ def test_the_first_model_is_registered_and_asked_by_name(done):
     version = mlflow.MlflowClient().get_model_version("small", "1")
     assert "The model saw no images." in version.description
     assert "* triples: " in version.description
+
+
+OWN = """
+from mmkrl.evaluate.metrics.metric import Metric
+
+def worse_than_second(ranking):
+    return ranking.rank_Q > 2
+
+Misses = Metric("misses at 2", worse_than_second, higher_is_better=False)
+"""
+
+
+def test_a_metric_of_ones_own_is_reported_and_compared_in_its_direction(done, monkeypatch):
+    place, _ = done
+    (place.folder / "my_metrics.py").write_text(OWN)
+    path = f"{place.folder}{os.pathsep}{place.environment['PYTHONPATH']}"
+    monkeypatch.setitem(place.environment, "PYTHONPATH", path)
+    monkeypatch.setitem(place.environment, "COLUMNS", "400")  # the table needs no line breaks
+    asked = "evaluate.metrics=[python:my_metrics:Misses, Hits@2]"
+    ended = place.run("evaluate", "--set", asked)
+    assert ended.status == 0, ended.stderr[-6000:]
+    assert "misses at 2 ↓" in ended.stderr  # the table
+    report = report_of(ended)
+    assert report["metrics"]["misses at 2"]["higher_is_better"] is False
+    number = f"{LINK_PREDICTION} misses at 2"
+    means = {}
+    for method, scores in report["results"].items():
+        found = scores[LINK_PREDICTION]["metrics"]
+        means[method] = found["misses at 2"]["mean"]
+        assert found["misses at 2"]["low"] <= means[method] <= found["misses at 2"]["high"]
+        assert found["Hits@2"]["mean"] == pytest.approx(1 - means[method])
+    assert ended.result["metrics"]["complex/link_prediction/misses_at_2"] == means["complex"]
+    difference = means["complex"] - means["translation"]
+    assert report["ahead"]["complex"]["translation"][number]["mean"] == pytest.approx(difference)
+    here = ended.result["output"]
+    compared = place.done("compare", f"{here}#translation", here, "--set", asked)
+    lines = (Path(compared["output"]) / "compare.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| **{number}** |")]
+    assert (" better |" in line) == (difference < 0) != (" worse |" in line)

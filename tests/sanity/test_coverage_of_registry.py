@@ -10,6 +10,8 @@ import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.config import ENCODERS
+from mmkrl.evaluate.metrics.registry import METRICS
+from mmkrl.evaluate.tasks import caption_retrieval, class_retrieval, link_prediction, zero_shot
 from mmkrl.mining.config import MINERS
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.config import FAMILIES
@@ -31,6 +33,16 @@ def public_functions(package):
 
 VARIANTS = get_args(BCDNNConfig.model_fields["variant"].annotation)
 LOSSES = public_functions(mmkrl.losses)
+MEASURED = {
+    *caption_retrieval.METRICS,
+    *class_retrieval.METRICS,
+    *link_prediction.METRICS,
+    *zero_shot.RETRIEVAL,
+    *zero_shot.RECOGNITION,
+    zero_shot.GRADED,
+    "R@5",  # of arithmetic
+    "P@5",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +58,7 @@ def test_registries_hold_something():
     assert len(VARIANTS) == 4
     assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
+    assert len(METRICS.names()) >= 14
 
 
 NAMES = [*ENCODERS.names(), *FAMILIES.names(), *MINERS.names(), *VARIANTS, *MODELS]
@@ -61,3 +74,11 @@ def test_every_registered_name_is_in_a_test(tests_text, name):
 def test_every_loss_is_in_a_test(tests_text, name):
     called = re.search(rf"\b{name}\(|\b{name}\]|\b{name},", tests_text) is not None
     assert called, f"no test calls {name}"
+
+
+@pytest.mark.parametrize("name", [*METRICS.names(), *sorted(MEASURED)])
+def test_every_metric_is_in_a_test(tests_text, name):
+    pattern = re.escape(name)
+    if name.endswith(("@k", "-k")):  # a family: any of its members
+        pattern = rf"{re.escape(name[:-1])}(\d+|\{{k\}})"
+    assert re.search(rf"[\"']{pattern}[\"']", tests_text), f"no test names {name!r}"

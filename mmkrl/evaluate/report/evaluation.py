@@ -9,8 +9,15 @@ from typing import Any
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.errors import UserError
-from mmkrl.evaluate.report.query_values import Headline, Kept, Tables, headlines, kept
-from mmkrl.evaluate.report.report import TaskScores, from_json
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.report.query_values import (
+    Headline,
+    QueryValues,
+    Tables,
+    headlines,
+    query_values,
+)
+from mmkrl.evaluate.report.report import TaskScores, from_json, metrics_of
 
 REPORT = "report.json"
 _NOT_DATA = ("train", "extract")  # what is compared, and may differ
@@ -62,6 +69,16 @@ class Evaluation:
         return [(task, metric) for task, metric in self.dataset.manifest.notes["headlines"]]
 
     @property
+    def columns(self) -> list[Headline]:
+        """The numbers that its table shows."""
+        return [(task, metric) for task, metric in self.dataset.manifest.notes["columns"]]
+
+    @property
+    def title(self) -> str:
+        """Heading of its table."""
+        return str(self.dataset.manifest.notes["title"])
+
+    @property
     def data(self) -> dict[str, str]:
         """Digests of what was split into training, validation and test, by job.
 
@@ -72,17 +89,22 @@ class Evaluation:
         return {job: digest for job, digest in inputs.items() if job not in _NOT_DATA}
 
     @property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics by name, as the report describes them."""
+        return metrics_of(self.report)
+
+    @property
     def results(self) -> dict[str, dict[str, TaskScores]]:
         """Scores by method and task."""
         return from_json(self.report["results"])
 
-    def kept(self, split: str, method: str, headline: Headline) -> Kept:
+    def query_values(self, split: str, method: str, headline: Headline) -> QueryValues:
         """The values of a method by query.
 
         Raises:
             UserError: there are none.
         """
-        return kept(self.tables, split, method, headline)
+        return query_values(self.tables, split, method, headline)
 
     def measured(self, split: str, method: str) -> list[Headline]:
         """Every number of which a method's values were kept by query."""

@@ -44,7 +44,7 @@ WordVectors = Callable[[list[str]], Tensor]
 
 
 @dataclass(frozen=True)
-class Answered:
+class SwapResult:
     """The queries of one swap and what was found.
 
     Attributes:
@@ -89,7 +89,7 @@ def answers(
     words: WordVectors,
     *,
     query: str = ARITHMETIC,
-) -> Iterator[Answered]:
+) -> Iterator[SwapResult]:
     """What every swap finds; swaps that no image can be asked about give nothing.
 
     Args:
@@ -107,7 +107,7 @@ def answers(
             f"arithmetic needs the cosine and more than {FOUND} images: the measure is "
             f"{space.measure!r}, there are {len(space.image_ID)} images"
         )
-    named = _Named(space, texts)
+    named = _CaptionWords(space, texts)
     image_ID = space.image_ID.cpu().float()
     for swap in swaps:
         removed_I, added_I = named.by(swap.remove), named.by(swap.add)
@@ -119,7 +119,7 @@ def answers(
         found = best_items(normalize(query_QD, dim=1), image_ID, FOUND, left_out_Q=image_Q)
         right_I = added_I & ~removed_I
         chance_Q = np.full(len(image_Q), right_I.sum() / (len(right_I) - 1))
-        yield Answered(swap, image_Q, found.item_QK, right_I[found.item_QK], chance_Q)
+        yield SwapResult(swap, image_Q, found.item_QK, right_I[found.item_QK], chance_Q)
 
 
 def ridge_words(raw_CW: Tensor, text_CD: Tensor, raw_VW: Tensor, *, strength: float) -> Tensor:
@@ -141,7 +141,7 @@ def ridge_words(raw_CW: Tensor, text_CD: Tensor, raw_VW: Tensor, *, strength: fl
     return normalize(mapped_VD.float(), dim=1)
 
 
-class _Named:
+class _CaptionWords:
     """Which images' captions name a word."""
 
     def __init__(self, space: CaptionSpace, texts: Sequence[str]) -> None:
@@ -156,7 +156,7 @@ class _Named:
         return named_I
 
 
-def _task(answered: Sequence[Answered], images: int) -> TaskValues:
+def _task(answered: Sequence[SwapResult], images: int) -> TaskValues:
     if not answered:
         raise UserError("no image's captions name a word that the swaps remove: change the swaps")
     right_QK = np.concatenate([each.right_QK for each in answered]).astype(np.float64)

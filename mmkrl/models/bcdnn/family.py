@@ -11,7 +11,7 @@ from mmkrl.models.family import Family, Method, Sources, Trial
 
 if TYPE_CHECKING:
     from mmkrl.data.views.knowledge import Knowledge
-    from mmkrl.evaluate.report.query_values import Headline, Named
+    from mmkrl.evaluate.report.query_values import Headline, QueryNames
     from mmkrl.evaluate.tasks.values import TaskValues
     from mmkrl.evaluate.tasks.zero_shot import Space as Vectors
     from mmkrl.models.bcdnn.learner import BCDNNLearner
@@ -83,6 +83,7 @@ class BCDNNFamily(Family[BCDNNConfig, "Knowledge"]):
     ) -> dict[str, TaskValues]:
         """Zero-shot retrieval and recognition."""
         from mmkrl.evaluate.baselines.zero_shot import BASELINES
+        from mmkrl.evaluate.metrics.registry import further_metrics
         from mmkrl.evaluate.tasks.zero_shot import zero_shot_tasks
 
         knowledge = trial.data
@@ -90,16 +91,17 @@ class BCDNNFamily(Family[BCDNNConfig, "Knowledge"]):
             vectors = BASELINES[method.name](knowledge, trial.config)
         else:
             vectors = self._vectors(trial, method.name, learner)
-        return zero_shot_tasks(knowledge, vectors, split)
+        further = further_metrics(trial.config.metrics)
+        return zero_shot_tasks(knowledge, vectors, split, further)
 
     def queries(
         self,
         data: Knowledge,
         split: str,  # noqa: ARG002 - positions are of all splits
         tasks: Mapping[str, TaskValues],
-    ) -> dict[str, Named]:
+    ) -> dict[str, QueryNames]:
         """Relationships by their parts; images by their id and a relationship they show."""
-        from mmkrl.evaluate.report.query_values import Named
+        from mmkrl.evaluate.report.query_values import QueryNames
 
         texts = [" | ".join(parts) for parts in data.relationships.texts]
         named = {}
@@ -110,7 +112,7 @@ class BCDNNFamily(Family[BCDNNConfig, "Knowledge"]):
                 pairs = zip(values.asked.tolist(), names, strict=True)
                 names = [f"{ids[image]}: {name}" for image, name in pairs]
             relations = [data.relationships.texts[label][1] for label in labels]
-            named[task] = Named(names, relations)
+            named[task] = QueryNames(names, relations)
         return named
 
     def space(

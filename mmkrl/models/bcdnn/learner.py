@@ -16,8 +16,10 @@ from torch.nn import functional
 from mmkrl.data.sampling.relationships import RelationshipSampler
 from mmkrl.data.splits.names import TRAIN, VALIDATION
 from mmkrl.data.views.knowledge import Knowledge, chunks
+from mmkrl.evaluate.metrics.metric import measure
 from mmkrl.evaluate.metrics.ranking import retrieval_metrics
 from mmkrl.evaluate.metrics.recognition import recognition
+from mmkrl.evaluate.metrics.registry import metrics
 from mmkrl.evaluate.tasks.pools import Pool
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.model import BCDNN
@@ -91,19 +93,21 @@ class BCDNNLearner:
         text_RD = self.text_vectors().cpu()
         image_UD = self.image_vectors(pool.image_U.numpy()).cpu()
         retrieval = retrieval_metrics(
-            text_RD[pool.label_R], image_UD, relevance=pool.images_of_texts, cutoffs=(1,)
+            text_RD[pool.label_R],
+            image_UD,
+            relevance=pool.images_of_texts,
+            metrics=metrics("mAP"),
         )
         candidate_C = torch.from_numpy(self._knowledge.relationships.index(VALIDATION))
-        hits = recognition(
+        ranking = recognition(
             image_UD[pool.place_N],
             text_RD[candidate_C],
             target_Q=torch.searchsorted(candidate_C, pool.label_N),
             right=pool.right(candidate_C),
-            cutoffs=(1,),
         )
         return {
-            "text_to_image_map": float(retrieval.average_precision.mean()),
-            "recognition_top_1": float(hits.hit_at[1].mean()),
+            "text_to_image_map": float(retrieval.values["mAP"].mean()),
+            "recognition_top_1": float(measure(ranking, metrics("top-1"))["top-1"].mean()),
         }
 
     @torch.no_grad()

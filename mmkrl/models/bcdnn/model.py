@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmkrl.data.views.moments import floored
 from mmkrl.losses.cross_modal import distillation, hardest_triplets, multivariate_regression
 from mmkrl.losses.relationship import (
     graded_relationship,
@@ -114,7 +115,7 @@ class ImageBranch(nn.Module):
     def fit_scale(self, mean_F: Tensor, deviation_F: Tensor) -> None:
         """Take the features' mean and deviation from training images."""
         self.feature_mean.copy_(mean_F)
-        self.feature_deviation.copy_(_floored(deviation_F.float()))
+        self.feature_deviation.copy_(floored(deviation_F.float(), _DEVIATION_FLOOR))
 
     def fit_directions(self, feature_NF: Tensor) -> None:
         """Take the principal directions from some training images; the scale must be fitted.
@@ -132,7 +133,7 @@ class ImageBranch(nn.Module):
         direction_FP = direction_FQ[:, :count]
         deviation_P = (standard_NF @ direction_FP).square().mean(dim=0).sqrt()
         self.direction_FP.zero_()
-        self.direction_FP[:, :count] = direction_FP / _floored(deviation_P)
+        self.direction_FP[:, :count] = direction_FP / floored(deviation_P, _DEVIATION_FLOOR)
 
     def forward(self, feature_BF: Tensor, noise: Noise | None = None) -> Tensor:
         """Predicted knowledge vectors of shape (B, D), not normalised."""
@@ -153,11 +154,6 @@ class ImageBranch(nn.Module):
     def embed(self, feature_BF: Tensor) -> Tensor:
         """Unit knowledge vectors of shape (B, D)."""
         return functional.normalize(self(feature_BF), dim=1)
-
-
-def _floored(deviation_F: Tensor) -> Tensor:
-    """Deviations without the very small ones, which would turn noise into signal."""
-    return deviation_F.clamp(min=float(_DEVIATION_FLOOR * deviation_F.mean().clamp(min=1e-12)))
 
 
 class BCDNN(nn.Module):

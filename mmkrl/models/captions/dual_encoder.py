@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmkrl.data.views.moments import floored
 from mmkrl.data.views.vocabulary import Vocabulary
 from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError
@@ -49,9 +50,8 @@ class ImageEncoder(nn.Module):
 
     def fit_scale(self, mean_F: Tensor, deviation_F: Tensor) -> None:
         """Take the features' mean and deviation from training images."""
-        least = float(_DEVIATION_FLOOR * deviation_F.mean().clamp(min=1e-12))
         self.mean_F.copy_(mean_F)
-        self.deviation_F.copy_(deviation_F.clamp(min=least))
+        self.deviation_F.copy_(floored(deviation_F, _DEVIATION_FLOOR))
 
     def forward(self, feature_BF: Tensor, noise: Noise | None) -> Tensor:
         """Vectors of shape (B, D)."""

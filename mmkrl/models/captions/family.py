@@ -12,7 +12,7 @@ from mmkrl.models.family import Family, Method, Sources, Trial
 
 if TYPE_CHECKING:
     from mmkrl.evaluate.baselines.captions import CaptionBaseline
-    from mmkrl.evaluate.report.query_values import Headline, Named
+    from mmkrl.evaluate.report.query_values import Headline, QueryNames
     from mmkrl.evaluate.tasks.values import TaskValues
     from mmkrl.models.captions.data import CaptionData
     from mmkrl.models.captions.learner import CaptionLearner
@@ -74,6 +74,7 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
         import numpy as np
 
         from mmkrl.data.splits.names import TEST
+        from mmkrl.evaluate.metrics.registry import further_metrics
         from mmkrl.evaluate.tasks.arithmetic import arithmetic_tasks
         from mmkrl.evaluate.tasks.caption_retrieval import caption_tasks
         from mmkrl.evaluate.tasks.class_retrieval import class_tasks, cross_modal_tasks
@@ -86,7 +87,8 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
         else:
             encoder, knows_words = learner, trial.models[method.name].knows_words
         space = encoder.space(split)
-        tasks = caption_tasks(space)
+        further = further_metrics(trial.config.metrics)
+        tasks = caption_tasks(space, further=further)
         if split != TEST:
             return tasks
         image_N = captions.images(TEST)
@@ -94,10 +96,11 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
         if len(label_L) > 1 and "" not in label_L:
             tasks |= clustering_tasks(space, class_N)
             if space.measure == "cosine":
-                tasks |= cross_modal_tasks(space, class_N)
+                tasks |= cross_modal_tasks(space, class_N, further)
             if knows_words:
                 raw_NF, word_LD = captions.features(image_N), encoder.vectors_of(label_L.tolist())
-                tasks |= class_tasks(space.image_ID, class_N, word_CD=word_LD.cpu(), raw_NF=raw_NF)
+                vectors = {"word_CD": word_LD.cpu(), "raw_NF": raw_NF}
+                tasks |= class_tasks(space.image_ID, class_N, **vectors, further=further)
         if trial.config.swaps and knows_words:
             texts = [captions.texts[c] for c in captions.captions(TEST)]
             tasks |= arithmetic_tasks(space, texts, trial.config.swaps, encoder.vectors_of)
@@ -105,9 +108,9 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
 
     def queries(
         self, data: CaptionData, split: str, tasks: Mapping[str, TaskValues]
-    ) -> dict[str, Named]:
+    ) -> dict[str, QueryNames]:
         """Images by their id; captions by that of their image and what they say."""
-        from mmkrl.evaluate.report.query_values import Named
+        from mmkrl.evaluate.report.query_values import QueryNames
 
         captions = data.captions
         ids = [captions.ids[i] for i in captions.images(split)]
@@ -117,7 +120,7 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
             names = [ids[image] for image in values.groups.tolist()]
             if task == _TEXT_IMAGE:
                 names = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
-            named[task] = Named(names, [""] * len(names))
+            named[task] = QueryNames(names, [""] * len(names))
         return named
 
     def space(

@@ -14,7 +14,10 @@ from torch.nn.functional import normalize, pad
 
 from mmkrl.arrays import IntArray
 from mmkrl.data.views.captions import Captions
+from mmkrl.data.views.moments import floored
 from mmkrl.data.views.vocabulary import caption_words
+
+_DEVIATION_FLOOR = 0.05  # features vary at least this share of the mean deviation
 
 
 def raw_images(captions: Captions, image_N: IntArray, dimension: int) -> Tensor:
@@ -28,11 +31,8 @@ def raw_images(captions: Captions, image_N: IntArray, dimension: int) -> Tensor:
         dimension: Directions; filled up with zeros if there are not so many.
     """
     feature_NF = captions.features(image_N)
-    deviation_F = feature_NF.std(dim=0)
-    floor = 0.05 * deviation_F.mean().clamp(min=1e-12)
-    return _principal(
-        (feature_NF - feature_NF.mean(dim=0)) / deviation_F.clamp(min=floor), dimension
-    )
+    deviation_F = floored(feature_NF.std(dim=0), _DEVIATION_FLOOR)
+    return _principal((feature_NF - feature_NF.mean(dim=0)) / deviation_F, dimension)
 
 
 def raw_texts(captions: Captions, image_N: IntArray, dimension: int) -> Tensor:

@@ -12,7 +12,7 @@ from mmkrl.models.triples.config import WHOLE, TripleConfig
 if TYPE_CHECKING:
     from mmkrl.arrays import IntArray
     from mmkrl.data.views.graph import Graph
-    from mmkrl.evaluate.report.query_values import Headline, Named
+    from mmkrl.evaluate.report.query_values import Headline, QueryNames
     from mmkrl.evaluate.tasks.values import TaskValues
     from mmkrl.models.triples.data import TripleData
     from mmkrl.models.triples.learner import TripleLearner
@@ -76,6 +76,7 @@ class TriplesFamily(Family[TripleConfig, "TripleData"]):
         """
         from mmkrl.data.splits.names import TEST
         from mmkrl.evaluate.exact.triple_filter import KnownTriples
+        from mmkrl.evaluate.metrics.registry import further_metrics
         from mmkrl.evaluate.tasks.link_prediction import tasks_of_ranks
         from mmkrl.evaluate.tasks.triple_classification import classification_tasks
 
@@ -84,16 +85,18 @@ class TriplesFamily(Family[TripleConfig, "TripleData"]):
         scorer = learner.scorer(method.view or WHOLE)
         known = KnownTriples.of(_filter(graph, split))
         ranks = trial.rank(scorer, graph.triples[split], known=known)
-        tasks = tasks_of_ranks(graph, ranks, trial.data.pictured_E, split=split)
+        further = further_metrics(trial.config.metrics, ranks_alone=True)
+        pictured_E = trial.data.pictured_E
+        tasks = tasks_of_ranks(graph, ranks, pictured_E, split=split, further=further)
         if split != TEST:
             return tasks
         return tasks | classification_tasks(graph, scorer, seed=trial.config.seed)
 
     def queries(
         self, data: TripleData, split: str, tasks: Mapping[str, TaskValues]
-    ) -> dict[str, Named]:
+    ) -> dict[str, QueryNames]:
         """Triples by their parts; what is looked for stands in brackets."""
-        from mmkrl.evaluate.report.query_values import Named
+        from mmkrl.evaluate.report.query_values import QueryNames
 
         graph = data.graph
         rows = graph.triples[split].tolist()
@@ -104,7 +107,7 @@ class TriplesFamily(Family[TripleConfig, "TripleData"]):
             positions = [divmod(position, len(triples)) for position in values.asked.tolist()]
             several = task == _LINK_PREDICTION
             names = [_asked(triples[n], side if several else None) for side, n in positions]
-            named[task] = Named(names, [triples[n][1] for _, n in positions])
+            named[task] = QueryNames(names, [triples[n][1] for _, n in positions])
         return named
 
     def space(
