@@ -12,7 +12,6 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from mmkrl.data.views.vocabulary import PADDING, UNKNOWN, Vocabulary
 from mmkrl.data.views.words import WordVectors
 from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.gru import last_states
 from mmkrl.train.dropout import ShardInvariantDropout
 
 _WORD_RANGE = 0.1  # random word vectors lie in the cube of this half side (UVS's code)
@@ -108,8 +107,6 @@ class GRUEncoder(nn.Module):
         packed = pack_padded_sequence(
             word_BLW, length_B.cpu(), batch_first=True, enforce_sorted=False
         )
-        if word_BLW.is_cpu and not self.gru.bidirectional:
-            return last_states(self.gru, packed)
         _, last_SBD = self.gru(packed)
         return cast(Tensor, last_SBD).mean(dim=0)
 
