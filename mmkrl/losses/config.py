@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -12,13 +13,20 @@ from mmkrl.errors import UsageError
 from mmkrl.plugins import Registry
 
 if TYPE_CHECKING:
-    from mmkrl.losses.contrastive import ContrastiveLoss
+    from torch import nn
 
 Mining: TypeAlias = Literal["sum", "semi_hard", "max", "top_k"]
 
 
 class LossConfig(Section):
-    """Settings of a contrastive loss; a loss of one's own derives from it and has :meth:`build`."""
+    """Settings of a contrastive loss; those of a loss of one's own derive from it.
+
+    Attributes:
+        implementation: ``MODULE:NAME`` of the loss that is made of these settings, a
+            :class:`mmkrl.losses.contrastive.ContrastiveLoss`.
+    """
+
+    implementation: ClassVar[str]
 
     name: str
     """Which loss: a known name, or ``python:MODULE:NAME`` of settings of your own."""
@@ -28,13 +36,16 @@ class LossConfig(Section):
         """Whether epochs of a warm-up would differ from the others."""
         return False
 
-    def build(self) -> ContrastiveLoss:
+    def build(self) -> nn.Module:
         """The loss with these settings."""
-        raise NotImplementedError
+        loss: nn.Module = resolve_name(self.implementation)(self)
+        return loss
 
 
 class TripletConfig(LossConfig):
     """Triplet ranking (:class:`mmkrl.losses.contrastive.TripletRanking`)."""
+
+    implementation: ClassVar[str] = "mmkrl.losses.contrastive:TripletRanking"
 
     name: str = "triplet"
     """Which loss."""
@@ -52,15 +63,11 @@ class TripletConfig(LossConfig):
         """Whether the mining differs from the sum that a warm-up takes."""
         return self.mining != "sum"
 
-    def build(self) -> ContrastiveLoss:
-        """The loss with these settings."""
-        from mmkrl.losses.contrastive import TripletRanking
-
-        return TripletRanking(self)
-
 
 class InfoNCEConfig(LossConfig):
     """Cross-entropy of the match among all (:class:`mmkrl.losses.contrastive.InfoNCE`)."""
+
+    implementation: ClassVar[str] = "mmkrl.losses.contrastive:InfoNCE"
 
     name: str = "infonce"
     """Which loss."""
@@ -71,15 +78,11 @@ class InfoNCEConfig(LossConfig):
     largest_scale: float = Field(default=100.0, gt=0)
     """The inverse of a learned temperature never grows beyond this."""
 
-    def build(self) -> ContrastiveLoss:
-        """The loss with these settings."""
-        from mmkrl.losses.contrastive import InfoNCE
-
-        return InfoNCE(self)
-
 
 class SigLIPConfig(LossConfig):
     """A yes or no for every pair (:class:`mmkrl.losses.contrastive.SigLIP`)."""
+
+    implementation: ClassVar[str] = "mmkrl.losses.contrastive:SigLIP"
 
     name: str = "siglip"
     """Which loss."""
@@ -89,12 +92,6 @@ class SigLIPConfig(LossConfig):
     """What is added then; of a learnable one, at the start."""
     learnable: bool = True
     """Whether temperature and bias are learned."""
-
-    def build(self) -> ContrastiveLoss:
-        """The loss with these settings."""
-        from mmkrl.losses.contrastive import SigLIP
-
-        return SigLIP(self)
 
 
 CONTRASTIVE_LOSSES: Registry[type[LossConfig]] = Registry(

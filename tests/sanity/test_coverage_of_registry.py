@@ -9,6 +9,7 @@ import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.losses.config import CONTRASTIVE_LOSSES
 from mmkrl.mining.registry import MINERS
 from mmkrl.models.bcdnn.model import VARIANTS
 from mmkrl.models.triples.registry import MODELS
@@ -43,9 +44,12 @@ def test_registries_hold_something():
     assert len(VARIANTS) == 4
     assert len(MODELS) >= 5
     assert len(LOSSES) >= 6
+    assert len(CONTRASTIVE_LOSSES.names()) >= 3
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
+@pytest.mark.parametrize(
+    "name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS, *CONTRASTIVE_LOSSES.names()]
+)
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

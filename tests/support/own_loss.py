@@ -1,5 +1,7 @@
 """A contrastive loss of one's own, in one file: the mean square of what is not as it should be."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from mmkrl.losses.config import LossConfig
@@ -9,18 +11,17 @@ from mmkrl.losses.contrastive import ContrastiveLoss
 class SquareConfig(LossConfig):
     """Its settings."""
 
-    wanted: float = Field(default=1.0, json_schema_extra={"search": [0.5, 1.0]})
+    implementation: ClassVar[str] = f"{__name__}:Square"
 
-    def build(self):
-        return Square(self.wanted)
+    wanted: float = Field(default=1.0, json_schema_extra={"search": [0.5, 1.0]})
 
 
 class Square(ContrastiveLoss):
     """Matches shall score as wanted, negatives zero."""
 
-    def __init__(self, wanted):
+    def __init__(self, settings):
         super().__init__()
-        self.wanted = wanted
+        self.wanted = settings.wanted
 
     def forward(self, pairs, *, warmup=False):
         score_BN = pairs.image_to_text_BN

@@ -9,7 +9,13 @@ from optuna.distributions import FloatDistribution
 from mmkrl.config import Section, check
 from mmkrl.errors import UsageError
 from mmkrl.losses.captions import negatives, triplet_ranking
-from mmkrl.losses.config import CONTRASTIVE_LOSSES, InfoNCEConfig, SigLIPConfig, TripletConfig
+from mmkrl.losses.config import (
+    CONTRASTIVE_LOSSES,
+    InfoNCEConfig,
+    SigLIPConfig,
+    TripletConfig,
+    loss_settings,
+)
 from mmkrl.losses.contrastive import PairScores
 from mmkrl.models.captions.config import CaptionConfig
 from tuning.spaces import search_space
@@ -153,7 +159,7 @@ def test_large_logits_stay_finite(name):
 )
 def test_settings_by_name(given, expected):
     config = check({"loss": given}, CaptionConfig)
-    assert config.loss == expected
+    assert config.loss == loss_settings(given) == expected
     assert check(config.model_dump(mode="json"), CaptionConfig) == config
 
 
