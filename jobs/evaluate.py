@@ -41,7 +41,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
             with_further(pairs, results[compared.reference], further)
             for pairs in (compared.headlines, compared.columns)
         )
-        ahead, metric = compared.differences(values), vocabulary(config.evaluate.metrics)
+        ahead, metric = compared.differences(values, headlines), vocabulary(config.evaluate.metrics)
         report = as_text(results, compared.reference, ahead, metric)
         files = []
         for path, text in ({REPORT: report} | compared.pages()).items():

@@ -13,9 +13,8 @@ from mmkrl.data.manifest import UnitRecord
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.intervals import Interval
-from mmkrl.evaluate.metrics.registry import further_metrics
 from mmkrl.evaluate.report.query_values import Headline, query_table, value_table
-from mmkrl.evaluate.report.summary import differences, with_further
+from mmkrl.evaluate.report.summary import differences
 from mmkrl.evaluate.tasks.link_prediction import Ranker
 from mmkrl.evaluate.tasks.values import TaskValues
 from mmkrl.io.storage import Location
@@ -123,18 +122,20 @@ class Comparison:
             values.setdefault(self.label(*key), []).append(tasks)
         return values
 
-    def differences(self, values: Mapping[str, Sequence[Tasks]]) -> dict[str, dict[str, Interval]]:
+    def differences(
+        self, values: Mapping[str, Sequence[Tasks]], headlines: Sequence[Headline]
+    ) -> dict[str, dict[str, Interval]]:
         """How far the first model is ahead of each other method of its family.
 
         Args:
             values: Task values by label, one entry a seed.
+            headlines: The numbers by which methods are compared.
         """
         _, first = next(self._families())
         task, _ = first.headlines[0]
         own = {label: seeds for label, seeds in values.items() if task in seeds[0]}
-        further = further_metrics(self.config.metrics)
-        headlines = with_further(first.headlines, own[self.reference][0], further)
-        return differences(own, headlines, self.reference, self.config)
+        asked = [pair for pair in headlines if pair[0] in own[self.reference][0]]
+        return differences(own, asked, self.reference, self.config)
 
     def pages(self) -> dict[str, str]:
         """Pages with pictures beside the report, of the first model of every family."""

@@ -25,7 +25,7 @@ from mmkrl.train.distributed import (
     mean_over_processes,
 )
 from mmkrl.train.learner import Batch, Learner, Measurement, Phase
-from mmkrl.train.optimizers import clip_gradients, learning, make_optimizer
+from mmkrl.train.optimizers import clip_gradients, make_optimizer, trainable_parameters
 
 
 def fit(
@@ -73,9 +73,9 @@ def fit(
 
                 loss.backward()
                 average_gradients(module)
-                norm = clip_gradients(learning(learner.module), config.clip_norm)
+                norm = clip_gradients(trainable_parameters(learner.module), config.clip_norm)
                 _require_finite(reduced, norm, phase, state.step)
-                _set_rate(optimizer, phase, state.step, config.warmup)
+                _set_learning_rate(optimizer, phase, state.step, config.warmup)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 state.step += 1
@@ -169,7 +169,7 @@ def _only(module: nn.Module, phase: Phase) -> Iterator[None]:
     """Within this, only the phase's branch learns; no gradient outlives it."""
     module.requires_grad_(False)
     module.get_submodule(phase.branch).requires_grad_(True)
-    for part, share in phase.rates.items():
+    for part, share in phase.learning_rate_scales.items():
         if not share:
             module.get_submodule(part).requires_grad_(False)
     module.train()
@@ -190,7 +190,9 @@ def _require_finite(reduced: Tensor, norm: Tensor, phase: Phase, step: int) -> N
             )
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float) -> None:
+def _set_learning_rate(
+    optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float
+) -> None:
     warmup = warmup if phase.warmup is None else phase.warmup
     rising = max(1, round(warmup * phase.steps))
     falling = (phase.steps - step) / max(1, phase.steps - rising)

@@ -25,11 +25,11 @@ SMALL = {"family": "captions"} | {
 }
 MODELS = {
     "reads": SMALL
-    | {"text": "gru", "mining": "max", "warm_epochs": 2, "epochs": 4}
+    | {"text": "gru", "loss": {"mining": "max"}, "warmup_epochs": 2, "epochs": 4}
     | {"fine_tune": {"epochs": 0.1, "image_size": 64}},
     "counts": SMALL | {"text": "mean", "epochs": 6, "image": "mlp", "hidden": 64},
 }
-TRANSFER = {"rounds": 1, "warm_epochs": 4, "raw_dimension": 16}
+TRANSFER = {"rounds": 1, "warmup_epochs": 4, "raw_dimension": 16}
 SWAPS = [
     {"remove": ["man", "men"], "add": ["woman", "women"]},
     {"remove": ["zebra"], "add": ["dog"]},

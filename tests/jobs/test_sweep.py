@@ -29,7 +29,7 @@ _INPUTS = ("ingest", "dedupe", "mine", "extract")
 _TRIALS, _SCHEDULE = 5, 210
 _SPACE = {
     "models.full.margin": FloatDistribution(0.05, 0.5, log=True),
-    "models.full.image_rate": FloatDistribution(1e-4, 1e-2, log=True),
+    "models.full.image_learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
 }
 _CONFIG = SweepConfig(
     sampler="random", trials=_TRIALS, grace=0.25, space=dict.fromkeys(_SPACE, None)
@@ -43,7 +43,10 @@ def swept(chain, new_place):
     config = yaml.safe_load((place.folder / "config.yaml").read_text())
     config["train"]["loop"]["validate_steps"] = 10
     config["sweep"] = _CONFIG.model_dump(mode="json", exclude_unset=True)
-    config["sweep"]["space"] = {"models.full.margin": None, "models.full.image_rate": [1e-4, 1e-2]}
+    config["sweep"]["space"] = {
+        "models.full.margin": None,
+        "models.full.image_learning_rate": [1e-4, 1e-2],
+    }
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     for kill in range(_KILLS):
         with running(place, "tuning.sweep") as process:
@@ -114,7 +117,7 @@ def test_the_best_configuration_is_taken_by_the_jobs(swept):
     settings = trials_of(place)[number]["settings"]
     assert {
         f"models.full.{key}": best["train"]["models"]["full"][key]
-        for key in ("margin", "image_rate")
+        for key in ("margin", "image_learning_rate")
     } == (settings)
     assert "sweep" not in best
     path = place.folder / "best.yaml"

@@ -12,6 +12,7 @@ import mmkrl.losses
 from mmkrl.encoders.config import ENCODERS
 from mmkrl.evaluate.metrics.registry import METRICS
 from mmkrl.evaluate.tasks import caption_retrieval, class_retrieval, link_prediction, zero_shot
+from mmkrl.losses.config import CONTRASTIVE_LOSSES
 from mmkrl.mining.config import MINERS
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.config import FAMILIES
@@ -61,7 +62,14 @@ def test_registries_hold_something():
     assert len(METRICS.names()) >= 14
 
 
-NAMES = [*ENCODERS.names(), *FAMILIES.names(), *MINERS.names(), *VARIANTS, *MODELS]
+NAMES = [
+    *CONTRASTIVE_LOSSES.names(),
+    *ENCODERS.names(),
+    *FAMILIES.names(),
+    *MINERS.names(),
+    *VARIANTS,
+    *MODELS,
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

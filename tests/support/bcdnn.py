@@ -51,7 +51,7 @@ def small() -> Callable[..., BCDNNConfig]:
     """A configuration that trains in a second, with some fields replaced."""
 
     def make(**fields) -> BCDNNConfig:
-        sizes = {"dimension": 16, "hidden": 24, "dropout": 0.2, "pool": 20, "hardest": 4}
+        sizes = {"dimension": 16, "hidden": 24, "dropout": 0.2, "pool": 20, "top_k": 4}
         steps = {"rounds": 2, "text_steps": 12, "image_steps": 20, "cross_modal_weight": 1.0}
         return BCDNNConfig(**(sizes | steps | fields))
 

@@ -24,7 +24,7 @@ def drawn(space, count):
 
 def test_every_range_beside_a_field_becomes_a_distribution_whose_draws_are_accepted():
     space = search_space(BCDNNConfig(), "")
-    assert {"margin", "dimension", "text_rate"} <= space.keys()
+    assert {"margin", "dimension", "text_learning_rate"} <= space.keys()
     assert "rounds" not in space
     for settings in drawn(space, 20):
         BCDNNConfig(**settings)
@@ -33,7 +33,7 @@ def test_every_range_beside_a_field_becomes_a_distribution_whose_draws_are_accep
 def test_scale_follows_the_width_of_the_range():
     space = search_space(BCDNNConfig(), "")
     assert isinstance(space["dimension"], CategoricalDistribution)
-    assert space["text_rate"] == FloatDistribution(1e-4, 2e-3, log=True)
+    assert space["text_learning_rate"] == FloatDistribution(1e-4, 2e-3, log=True)
     assert space["dropout"] == FloatDistribution(0.1, 0.6)
 
 
@@ -53,7 +53,8 @@ def test_the_space_of_a_sweep_is_that_of_the_first_model(kind):
     train = TrainConfig(models=models[kind])
     space = sweep_space(train, {})
     assert all(key.startswith(f"{model_key(train)}.") for key in space)
-    assert {f"{model_key(train)}.margin", f"{model_key(train)}.dimension"} <= space.keys()
+    margin = "loss.margin" if kind == "captions" else "margin"
+    assert {f"{model_key(train)}.{margin}", f"{model_key(train)}.dimension"} <= space.keys()
     for settings in drawn(space, 10):
         changed = with_settings(train, settings)
         assert changed != train

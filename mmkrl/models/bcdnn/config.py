@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,7 +26,7 @@ class BCDNNConfig(ModelConfig):
         default=512, ge=8, json_schema_extra={"search": [256, 512, 1024]}
     )
     """Principal directions of the training images' features that the visual branch sees, whitened;
-    none, or more than the features have, leaves the features as they are."""
+    null, or more than the features have, leaves the features as they are."""
     dropout: float = Field(default=0.3, ge=0, lt=1, json_schema_extra={"search": [0.1, 0.6]})
     """Probability of dropping a hidden unit."""
     strategy: Literal["graded", "triplet", "translation"] = "graded"
@@ -41,9 +42,13 @@ class BCDNNConfig(ModelConfig):
     """Optimiser steps of each textual phase."""
     image_steps: int = Field(default=600, ge=1)
     """Optimiser steps of each visual phase."""
-    text_rate: float = Field(default=5e-4, gt=0, json_schema_extra={"search": [1e-4, 2e-3]})
+    text_learning_rate: float = Field(
+        default=5e-4, gt=0, json_schema_extra={"search": [1e-4, 2e-3]}
+    )
     """Peak learning rate of the textual branch."""
-    image_rate: float = Field(default=1e-3, gt=0, json_schema_extra={"search": [2e-4, 5e-3]})
+    image_learning_rate: float = Field(
+        default=1e-3, gt=0, json_schema_extra={"search": [2e-4, 5e-3]}
+    )
     """Peak learning rate of the visual branch."""
     memory: float = Field(default=0.8, ge=0, le=1, json_schema_extra={"search": [0.2, 0.95]})
     """Alpha: share of its former vector in what a relationship is pulled towards; the rest is its
@@ -57,5 +62,11 @@ class BCDNNConfig(ModelConfig):
     beside the other losses: on validation, 1 is hardly felt and 30 to 100 are best."""
     pool: int = Field(default=256, ge=2)
     """Relationships drawn each step as cross-modal negatives."""
-    hardest: int = Field(default=10, ge=1)
+    top_k: int = Field(default=10, ge=1)
     """How many of them, the hardest, count for each anchor."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "text_rate": "text_learning_rate",
+        "image_rate": "image_learning_rate",
+        "hardest": "top_k",
+    }

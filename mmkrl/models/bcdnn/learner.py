@@ -54,23 +54,23 @@ class BCDNNLearner:
     def phases(self) -> list[Phase]:
         """The schedule of the variant; every variant's branches get the same number of steps."""
         c = self._config
-        image = Phase("image", c.image_steps * c.rounds, c.image_rate, "image")
-        text = Phase("text", c.text_steps * (c.rounds + 1), c.text_rate, "text")
+        image = Phase("image", c.image_steps * c.rounds, c.image_learning_rate, "image")
+        text = Phase("text", c.text_steps * (c.rounds + 1), c.text_learning_rate, "text")
         if self._config.variant == "image_only":
             return [image]
         if self._config.variant == "text_only":
             return [text]
         if self._config.variant == "text_to_image":
             return [text, image]
-        phases = [Phase("text_0", c.text_steps, c.text_rate, "text")]
+        phases = [Phase("text_0", c.text_steps, c.text_learning_rate, "text")]
         for k in range(1, c.rounds + 1):
-            phases.append(Phase(f"image_{k}", c.image_steps, c.image_rate, "image"))
-            phases.append(Phase(f"text_{k}", c.text_steps, c.text_rate, "text"))
+            phases.append(Phase(f"image_{k}", c.image_steps, c.image_learning_rate, "image"))
+            phases.append(Phase(f"text_{k}", c.text_steps, c.text_learning_rate, "text"))
         return phases
 
     @torch.no_grad()
     def begin(self, phase: Phase) -> None:
-        """Compute this phase's targets with the frozen branch."""
+        """Compute the targets of this phase with the frozen branch."""
         self.module.eval()
         if phase.branch == "image":
             self.module.taught.copy_(self.text_vectors())
@@ -158,7 +158,6 @@ class BCDNNLearner:
 
     def _text_batch(self, phase: Phase, generator: np.random.Generator, seed: int) -> Batch:
         relationships = self._knowledge.relationships
-        self.module.bi_enhanced = phase.name not in ("text_0", "text")
         drawn = self._sampler.anchors(self._config.batch_size, generator)
         part_B3 = relationships.part_R3[self._train[drawn]]
         rows = {
@@ -172,7 +171,8 @@ class BCDNNLearner:
             "pool": torch.from_numpy(pool),
             "pool_words": relationships.word_R3W[torch.from_numpy(pool)],
         }
-        return Batch(rows, shared, seed=seed)
+        bi_enhanced = phase.name not in ("text_0", "text")
+        return Batch(rows, shared, seed=seed, settings={"bi_enhanced": bi_enhanced})
 
     def _words(self, part_B3: npt.NDArray[np.int64]) -> Tensor:
         """Word vectors of relationships given by their parts, shape (B, 3, W)."""

@@ -12,7 +12,7 @@ from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.engines import Source
 from mmkrl.encoders.views import Pictures
 from mmkrl.errors import UserError
-from mmkrl.models.captions.fine_tune_config import FineTuneConfig
+from mmkrl.models.captions.config import FineTuneConfig
 from mmkrl.models.config import CORPUS, FEATURES
 from mmkrl.models.family import Sources
 

@@ -8,7 +8,7 @@ from mmkrl.encoders.views import Pictures
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.fine_tuning import FineTuningLearner
 from mmkrl.models.captions.learner import CaptionLearner
-from mmkrl.models.captions.mtls_learner import MTLSLearner
+from mmkrl.models.captions.mtls import MTLSLearner
 
 
 def caption_learner(

@@ -27,7 +27,7 @@ from mmkrl.losses.triples import nuclear_3_norm, one_vs_all
 from mmkrl.models.triples.bilinear import ComplEx
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.scores import RowScorer
-from mmkrl.train.dropout import Noise
+from mmkrl.train.dropout import ShardInvariantDropout
 from mmkrl.train.learner import Batch
 
 
@@ -122,10 +122,10 @@ class Described(ComplEx):
         return self.view(1.0, float(self.weight))
 
     def _dropped(self, query_ND: Tensor, batch: Batch) -> Tensor:
-        noise = Noise(batch.seed, batch.start, batch.total)
+        drop = ShardInvariantDropout(batch.seed, batch.start, batch.total)
         rate = self.config.described.dropout
         halves = query_ND.chunk(2)
-        return torch.cat([noise.dropout(half, rate, layer) for layer, half in enumerate(halves)])
+        return torch.cat([drop(half, rate, layer) for layer, half in enumerate(halves)])
 
     @torch.no_grad()
     def view(self, structure: float, agreement: float) -> RowScorer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -106,8 +107,8 @@ class TripleConfig(ModelConfig):
     loss being a mean, the step is this times the number of pairs of a batch."""
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of a phase's steps during which the rate rises from zero."""
-    final_rate: float = Field(default=0.2, ge=0, le=1)
-    """Share of the peak rate that is left at the end of a phase, after a linear decay."""
+    final_learning_rate: float = Field(default=0.2, ge=0, le=1)
+    """Share of the peak that is left at the end of a phase, after a linear decay."""
     epochs: int = Field(default=100, ge=1)
     """Passes over the training triples (of IKRL: with images, after the warm start)."""
     batch_size: int = Field(default=1024, ge=1, json_schema_extra={"search": [256, 1024, 8192]})
@@ -122,6 +123,8 @@ class TripleConfig(ModelConfig):
     """For the model of that name."""
     described: DescribedConfig = DescribedConfig()
     """For the model of that name."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"final_rate": "final_learning_rate"}
 
     @model_validator(mode="after")
     def _consistent(self) -> TripleConfig:

@@ -91,7 +91,7 @@ class TripleLearner:
             branch,
             optimizer=config.optimizer,
             warmup=config.warmup,
-            final=config.final_rate,
+            final=config.final_learning_rate,
             bounds=self.module.bounds(),
             validate_steps=math.ceil(steps / config.validations),
             patience=config.patience,

@@ -27,10 +27,10 @@ SMALL = {
     "batch_size": 4,
     "epochs": 2,
 }
-TRANSFER = {"rounds": 1, "warm_epochs": 1, "raw_dimension": 4}
+TRANSFER = {"rounds": 1, "warmup_epochs": 1, "raw_dimension": 4}
 MODELS = {
     "cosine": SMALL | {"transfer": TRANSFER},
-    "order": SMALL | {"measure": "order", "margin": 0.05},
+    "order": SMALL | {"measure": "order", "loss": {"margin": 0.05}},
 }
 RETRIEVAL = {"image-text", "text-image"}
 CLUSTERS = {f"clustering of {what}" for what in ("images", "texts", "both")}
