@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -39,22 +39,14 @@ def main(
     try:
         if config is not None and name is not None:
             _write(config, name, overrides or [])
-            _update_readme()
-        if page is not None:
-            page.write_text(render.page(_published()))
     except UserError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _published() -> list[dict[str, Any]]:
     files = sorted((_DOCS / "results").glob("*.json"))
-    return [json.loads(file.read_text()) for file in files]
-
-
-def _update_readme() -> None:
-    results = {result["name"]: result for result in _published()}
-    if _SHOWN in results:
-        table = render.headline(results[_SHOWN])
+    results = {file.stem: json.loads(file.read_text()) for file in files}
+    if page is not None:
+        page.write_text(render.page(list(results.values())))
+    if name == _SHOWN:
+        table = render.headline(results[name])
         _README.write_text(render.insert(_README.read_text(), table))
 
 
