@@ -21,8 +21,8 @@ from torch import Tensor
 
 from mmkrl.arrays import FloatArray, IntArray
 from mmkrl.errors import UserError
-from mmkrl.evaluate.exact.fast_scores import LARGEST, lengths, product_error
-from mmkrl.evaluate.exact.triple_counts import exact_scores
+from mmkrl.evaluate.exact.rounding import LARGEST, lengths, product_error
+from mmkrl.evaluate.exact.scores import Dot
 from mmkrl.kernels.best import GIVEN_UP, Doubt, Kept, drop_worse, keep_best
 
 CHUNK = 1024
@@ -87,7 +87,7 @@ def best_items(
     for start in range(0, len(query_QD), chunk):
         rows = slice(start, start + chunk)
         row_P, item_P = _candidates(forms, query_QD[rows], place_Q[rows], k)
-        score_P = exact_scores("dot", query_QD[rows], item_ID, row_P, item_P)
+        score_P = Dot().exact(query_QD[rows], item_ID, row_P, item_P)
         _fill(found, row_P + start, item_P + first, score_P)
     return found
 

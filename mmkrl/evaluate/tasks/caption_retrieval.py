@@ -22,8 +22,8 @@ from torch import Tensor
 from mmkrl.arrays import IntArray
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact.caption_counts import count_captions
-from mmkrl.evaluate.exact.fast_scores import LARGEST
-from mmkrl.evaluate.exact.scorer import Metric
+from mmkrl.evaluate.exact.rounding import LARGEST
+from mmkrl.evaluate.exact.scores import graph_score
 from mmkrl.evaluate.metrics import ties
 from mmkrl.evaluate.tasks.values import TaskValues, Values
 
@@ -37,7 +37,7 @@ Measure: TypeAlias = Literal["cosine", "order"]
 sum of the squares by which the caption exceeds the image (Vendrov et al. 2016, "Order-embeddings of
 images and language", equation 2: a caption is more general than its images, so it lies below)."""
 
-_METRICS: dict[Measure, Metric] = {"cosine": "dot", "order": "order"}
+_SCORES: dict[Measure, str] = {"cosine": "dot", "order": "order"}
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def caption_tasks(space: CaptionSpace, *, chunk: int = CHUNK) -> dict[str, TaskV
     image_ID, text_CD = (
         each.detach().float().contiguous() for each in (space.image_ID, space.text_CD)
     )
-    metric, image_C = _METRICS[space.measure], space.image_C
-    counts = count_captions(metric, image_ID, text_CD, image_C, chunk=chunk)
+    score, image_C = graph_score(_SCORES[space.measure]), space.image_C
+    counts = count_captions(score, image_ID, text_CD, image_C, chunk=chunk)
     image_K, captions_of_images = _captions_of_images(image_C, counts.caption_C4)
     annotation, search = _values(captions_of_images), _values(_images_of_captions(counts.image_C2))
     sizes = len(image_ID), len(text_CD)

@@ -75,7 +75,7 @@ class TripleRun:
         """
         config, data = self.config, self.data
         images = data.images(graph) if config.pictured else None
-        texts = data.texts(graph, config.described.lexical) if config.textual else None
+        texts = None if config.lexical is None else data.texts(graph, config.lexical)
         torch.manual_seed(self.seed)
         return TripleLearner(graph, config, images=images, texts=texts, seed=self.seed)
 
