@@ -9,9 +9,10 @@ import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.evaluate.exact.scores import GRAPH_SCORES
 from mmkrl.mining.registry import MINERS
 from mmkrl.models.bcdnn.model import VARIANTS
-from mmkrl.models.triples.registry import MODELS
+from mmkrl.models.triples.registry import GRAPH_MODELS
 
 
 def public_functions(package):
@@ -41,11 +42,14 @@ def test_registries_hold_something():
     assert len(BACKBONES) >= 2
     assert len(MINERS) >= 1
     assert len(VARIANTS) == 4
-    assert len(MODELS) >= 5
+    assert len(GRAPH_MODELS.names()) >= 6
+    assert len(GRAPH_SCORES.names()) >= 5
     assert len(LOSSES) >= 6
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
+@pytest.mark.parametrize(
+    "name", [*BACKBONES, *MINERS, *VARIANTS, *GRAPH_MODELS.names(), *GRAPH_SCORES.names()]
+)
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

@@ -49,7 +49,8 @@ def test_arguments_of_public_functions(modules):
         f"{module.path}:{function.lineno} {function.name}: {len(arguments(function))} arguments"
         for module in modules
         for function in module.functions()
-        if not function.name.startswith("_") and len(arguments(function)) > ARGUMENTS  # but for constructors
+        if not function.name.startswith("_")
+        and len(arguments(function)) > ARGUMENTS  # but for constructors
     ]
     assert not many, "\n".join(["", *many])
 

@@ -181,9 +181,10 @@ class TripleModel(nn.Module):
         if config.score is not None and not cls.takes_score:
             yield f"score = {config.score!r}: {config.model} has a score of its own; leave it out"
             return
+        score = cls.score_of(config)
         if cls.complex_valued and config.dimension % 2:
             yield f"dimension = {config.dimension}: {config.model} needs an even number"
-        if config.loss == "one_vs_all" and not cls.score_of(config).inner_product:
+        if config.loss == "one_vs_all" and not score.inner_product:
             yield (
                 "loss = 'one_vs_all' is for models whose score is an inner product, such as "
                 f"distmult, complex and complex_text, not for {config.model}"

@@ -1,9 +1,9 @@
 """TransE: a relation is a translation (Bordes et al., NIPS 2013).
 
-E(h, r, t) = |h + r - t|, L1 or L2; any other graph score may compare h + r with t.
-The energy, the margin loss and the unit sphere are the paper's; the unit ball is that of later
-released codes (Fast-TransX, IKRL). On CPUs, with a margin loss and sparse tables, loss and gradients
-of L1 and L2 come from a compiled loop; otherwise from torch.
+E(h, r, t) = |h + r - t|, L1 or L2; any other graph score may compare h + r with t. The energy, the
+margin loss and the unit sphere are the paper's; the unit ball is that of later released codes
+(Fast-TransX, IKRL). On CPUs, with a margin loss and sparse tables, loss and gradients of L1 and L2
+come from a compiled loop; otherwise from torch.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from PIL import Image
 from mmkrl.data.views.words import WordVectors
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.models.bcdnn.model import BCDNN, BCDNNConfig
+from mmkrl.models.triples.base import make_model
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.registry import make_model
 from mmkrl.serving.answering import COLUMNS, load
 from mmkrl.serving.pyfunc import AnsweringModel
 from mmkrl.spaces.space import KnowledgeSpace
