@@ -40,7 +40,7 @@ def make_optimizer(module: nn.Module, phase: Phase, weight_decay: float) -> torc
         if phase.optimizer == "adamw"
         else torch.optim.Adam(groups, lr=learning_rate, fused=True)
     )
-    optimizer.register_step_post_hook(_hold_all)
+    optimizer.register_step_post_hook(_project_all)
     return optimizer
 
 
@@ -132,7 +132,7 @@ class RowOptimizer(torch.optim.Optimizer):
         assert parameter.grad is not None
         if not parameter.grad.is_sparse:
             self.whole(tables, parameter.grad, learning_rate)
-            hold(parameter.data, bound)
+            project_to_ball(parameter.data, bound)
             return
         row_U, grad_UD = unique_rows(parameter)
         if parameter.is_cpu and parameter.dtype == torch.float32:
@@ -146,7 +146,7 @@ class RowOptimizer(torch.optim.Optimizer):
         """Move some rows with torch's operations."""
         rows = [table[row_U] for table in tables]
         self.whole(rows, grad_UD, how[0])
-        hold(rows[0], how[1])
+        project_to_ball(rows[0], how[1])
         for table, row_UD in zip(tables, rows, strict=True):
             table.index_copy_(0, row_U, row_UD)
 
@@ -194,7 +194,7 @@ class RowAdagrad(RowOptimizer):
         row_updates.adagrad((weight_ND, sum_ND), row_U.numpy(), grad_UD.numpy(), *how)
 
 
-def hold(weight_ND: Tensor, bound: Bound) -> None:
+def project_to_ball(weight_ND: Tensor, bound: Bound) -> None:
     """Bring rows back to the unit ball or sphere, in place; a row of zeros stays."""
     if bound != "free":
         norm_N1 = weight_ND.norm(dim=1, keepdim=True)
@@ -203,7 +203,7 @@ def hold(weight_ND: Tensor, bound: Bound) -> None:
 
 
 @torch.no_grad()
-def _hold_all(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+def _project_all(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            hold(parameter.data, group["bound"])
+            project_to_ball(parameter.data, group["bound"])

@@ -10,13 +10,14 @@ import pytest
 
 import mmkrl.losses
 from mmkrl.encoders.config import ENCODERS
+from mmkrl.evaluate.exact.scores import GRAPH_SCORES
 from mmkrl.evaluate.metrics.registry import METRICS
 from mmkrl.evaluate.tasks import caption_retrieval, class_retrieval, link_prediction, zero_shot
 from mmkrl.losses.config import CONTRASTIVE_LOSSES
 from mmkrl.mining.config import MINERS
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.config import FAMILIES
-from mmkrl.models.triples.registry import MODELS
+from mmkrl.models.triples.registry import GRAPH_MODELS
 
 
 def public_functions(package):
@@ -57,7 +58,8 @@ def test_registries_hold_something():
     assert len(ENCODERS.names()) >= 2
     assert len(MINERS.names()) >= 1
     assert len(VARIANTS) == 4
-    assert len(MODELS) >= 5
+    assert len(GRAPH_MODELS.names()) >= 6
+    assert len(GRAPH_SCORES.names()) >= 5
     assert len(LOSSES) >= 6
     assert len(METRICS.names()) >= 14
 
@@ -68,7 +70,8 @@ NAMES = [
     *FAMILIES.names(),
     *MINERS.names(),
     *VARIANTS,
-    *MODELS,
+    *GRAPH_MODELS.names(),
+    *GRAPH_SCORES.names(),
 ]
 
 

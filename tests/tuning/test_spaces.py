@@ -38,9 +38,9 @@ def test_scale_follows_the_width_of_the_range():
 
 
 def test_a_range_from_zero_is_no_logarithm():
-    model = TripleConfig(model="described", dimension=20, loss="one_vs_all")
+    model = TripleConfig(model="complex_text", dimension=20, loss="one_vs_all")
     train = TrainConfig(models={"d": model})
-    assert search_space(train, "")["models.d.described.dropout"] == FloatDistribution(0.0, 0.5)
+    assert search_space(train, "")["models.d.complex_text.dropout"] == FloatDistribution(0.0, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["bcdnn", "triples", "captions"])

@@ -55,7 +55,7 @@ class TriplesFamily(Family[TripleConfig, "TripleData"]):
         from mmkrl.models.triples.learner import TripleLearner
 
         images = data.images() if model.pictured else None
-        texts = data.texts(model.described.lexical) if model.textual else None
+        texts = None if model.lexical is None else data.texts(model.lexical)
         torch.manual_seed(seed)
         return TripleLearner(data.graph, model, images=images, texts=texts, seed=seed)
 

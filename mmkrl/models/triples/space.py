@@ -17,17 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmkrl.arrays import IntArray
+from mmkrl.config import check
 from mmkrl.data.splits.names import TRAIN, VALIDATION
-from mmkrl.data.views.entity_texts import EntityTexts
-from mmkrl.data.views.graph import EntityImages, Graph
+from mmkrl.data.views.graph import Graph
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact.triple_filter import KnownTriples
 from mmkrl.evaluate.exact.triple_ranks import triple_scores
-from mmkrl.models.triples.base import TripleModel
-from mmkrl.models.triples.complex_text import Described
+from mmkrl.models.triples.base import GraphInputs, RowScorer, TripleModel
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.registry import make_model
-from mmkrl.models.triples.scores import RowScorer, block_scores
+from mmkrl.models.triples.registry import GRAPH_MODELS
 from mmkrl.spaces.linking import Triple
 from mmkrl.spaces.space import (
     Answer,
@@ -49,7 +47,7 @@ class TripleSpace(Space):
     """What a trained model says of the entities and relations of its graph.
 
     Args:
-        description: Configuration, names, and the shapes of what is known of an entity.
+        description: Configuration, names, and the shapes of what the model was made of.
         tables: ``row`` (E, K), what is known of every entity; ``answer`` (E, D), every entity as an
             answer, where that differs; ``relation``, a row each, and one for its reciprocal if the
             model has any; ``known`` (N, 3), the triples of training and validation.
@@ -98,25 +96,21 @@ class TripleSpace(Space):
             model: Trained.
             graph: The graph it was trained on.
         """
-        scorer = model.eval().scorer()
-        answer_ED = scorer.candidate_ED
-        if isinstance(model, Described):  # its scorer weighs queries, which come to the same
-            answer_ED = answer_ED.clone()
-            answer_ED[:, model.config.dimension :] *= model.weight
+        row_EK, answer_ED = model.eval().served_tables()
         every = torch.arange(len(model.tables()[1].weight), device=answer_ED.device)
         known = np.concatenate([graph.triples[split] for split in (TRAIN, VALIDATION)])
         tables = {
-            "row": scorer.row_EK,
+            "row": row_EK,
             "relation": model.relation_rows(every).detach(),
             "known": torch.from_numpy(known.astype(np.int32)),
         }
-        if not torch.equal(answer_ED, scorer.row_EK):
+        if not torch.equal(answer_ED, row_EK):
             tables["answer"] = answer_ED
         description = {
             "config": model.config.model_dump(mode="json"),
             "entity": graph.entities,
             "relation": graph.relations,
-            "shapes": getattr(model, "shapes", []),
+            "inputs": model.input_shapes,
         }
         return cls(description, {k: v.cpu().contiguous() for k, v in tables.items()})
 
@@ -187,10 +181,9 @@ class TripleSpace(Space):
         ask = self._scorer.head_query if side == _HEAD else self._scorer.tail_query
         query_1ND = ask(left_1, right_1)[None]
         parts = self._scorer.candidate_ED.split(_CHUNK)
-        metric = self._scorer.metric
-        score_E = torch.cat([block_scores(metric, query_1ND, part[None])[0, 0] for part in parts])
-        if metric == "l2":
-            score_E = -score_E.square()  # what evaluations compare
+        score = self._scorer.score
+        score_E = torch.cat([score.block(query_1ND, part[None])[0, 0] for part in parts])
+        score_E = score.comparable(score_E)
         if new:
             score_E[torch.from_numpy(self._stated(side, pair))] = -torch.inf
         best = torch.topk(score_E, min(count, len(score_E)))
@@ -218,7 +211,7 @@ class TripleSpace(Space):
     def _make_scorer(self) -> RowScorer:
         tables = self._tables
         relation_RK, relations = tables["relation"], len(self._names["relation"])
-        model = _asking(self._description, relations)
+        model = _asking(self._description)
         reciprocal = model.config.reciprocal
 
         def ask_tail(head_QK: Tensor, relation_Q: Tensor) -> Tensor:
@@ -230,16 +223,12 @@ class TripleSpace(Space):
             return model.head_query(relation_RK[relation_Q], tail_QK)
 
         row_EK = tables["row"]
-        return RowScorer(model.metric, tables.get("answer", row_EK), row_EK, ask_tail, ask_head)
+        return RowScorer(model.score, tables.get("answer", row_EK), row_EK, ask_tail, ask_head)
 
 
-def _asking(description: dict[str, Any], relations: int) -> TripleModel:
+def _asking(description: dict[str, Any]) -> TripleModel:
     """A model of one entity, whose queries depend on what they are asked with alone."""
-    config = TripleConfig.model_validate(description["config"])
-    shapes = [tuple(shape) for shape in description["shapes"]]
-    features = shapes[2][1] if len(shapes) > 2 else 1
-    nothing = np.zeros(0, np.int64)
-    images = EntityImages(np.zeros(2, np.int64), nothing, np.zeros((1, features), np.float16))
-    texts = EntityTexts(*(torch.zeros(1, *shape) for shape in shapes[:2])) if shapes else None
-    names = [str(place) for place in range(relations)]
-    return make_model(Graph(["-"], names, {}), config, images, texts)
+    config = check(description["config"], TripleConfig)
+    inputs = GraphInputs.placeholders(description["inputs"])
+    model: TripleModel = GRAPH_MODELS.get(config.model)(inputs, config)
+    return model

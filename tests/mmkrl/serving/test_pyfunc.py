@@ -16,8 +16,8 @@ from mmkrl.encoders.config import ExtractConfig
 from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.model import BCDNN
 from mmkrl.models.bcdnn.space import KnowledgeSpace
+from mmkrl.models.triples.base import make_model
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.registry import make_model
 from mmkrl.models.triples.space import TripleSpace
 from mmkrl.serving.pyfunc import AnsweringModel
 from mmkrl.spaces.space import load_space

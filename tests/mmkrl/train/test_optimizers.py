@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmkrl.train.learner import Phase
-from mmkrl.train.optimizers import clip_gradients, hold, make_optimizer
+from mmkrl.train.optimizers import clip_gradients, make_optimizer, project_to_ball
 
 ROWS, DIMENSION, STEPS = 12, 5, 6
 
@@ -129,7 +129,7 @@ def test_an_infinite_gradient_has_an_infinite_norm():
 def test_rows_of_zeros_stay_zeros():
     weight_ND = torch.zeros(2, 3)
     for bound in ("free", "ball", "sphere"):
-        hold(weight_ND, bound)
+        project_to_ball(weight_ND, bound)
         assert not weight_ND.any()
 
 

@@ -9,23 +9,24 @@ import torch
 from mmkrl.data.views.entity_texts import EntityTexts
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact.triple_ranks import triple_ranks, triple_scores
-from mmkrl.models.triples.complex_text import Described
+from mmkrl.models.triples.base import make_model
+from mmkrl.models.triples.complex_text import ComplExText
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.registry import MODELS, make_model
+from mmkrl.models.triples.registry import GRAPH_MODELS
 from mmkrl.models.triples.space import TripleSpace
 from tests.support.graphs import ENTITIES, row_graph, some_images
 
 CASES = {
-    "transe": {"norm": 1},
-    "transe, L2": {"norm": 2},
+    "transe": {"score": "l1"},
+    "transe, L2": {"score": "l2"},
     "distmult": {},
     "complex": {},
     "complex, reciprocal": {"loss": "one_vs_all"},
     "rotate": {},
     "ikrl": {},
     "ikrl, centred": {"ikrl": {"energies": ("ss", "ii"), "centred": True}},
-    "described": {"loss": "one_vs_all"},
-    "described, with images": {"loss": "one_vs_all", "described": {"images": True}},
+    "complex_text": {"loss": "one_vs_all"},
+    "complex_text, with images": {"loss": "one_vs_all", "complex_text": {"images": True}},
 }
 GRAPH = row_graph()
 
@@ -39,7 +40,7 @@ def made(case):
     model = make_model(GRAPH, config, some_images(), texts)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.6)
-    if isinstance(model, Described):
+    if isinstance(model, ComplExText):
         model.weight.fill_(1.5)
     return model
 
@@ -61,7 +62,7 @@ def named(triple_N3):
 
 
 def test_every_model_is_tested_here():
-    assert {case.partition(",")[0] for case in CASES} == set(MODELS)
+    assert {case.partition(",")[0] for case in CASES} == set(GRAPH_MODELS.names())
 
 
 def test_scores_are_those_of_the_evaluation(pair):
