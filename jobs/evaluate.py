@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-
-import rich
-
 from cluster.parallel import parallel
-from cluster.ranking import ranks_by_entities, ranks_by_triples
+from jobs._evaluate import comparison, show
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
-from jobs.steps import Step, finished, sources, step
+from jobs.steps import Step, finished
 from mmkrl.data.dataset import write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
 from mmkrl.evaluate.metrics.registry import further_metrics, vocabulary
 from mmkrl.evaluate.report.evaluation import REPORT, Evaluation
-from mmkrl.evaluate.report.report import as_table, as_text
+from mmkrl.evaluate.report.report import as_text
 from mmkrl.evaluate.report.summary import headline, summarise, with_further
-from mmkrl.evaluate.tasks.link_prediction import Ranker
-from mmkrl.models.comparison import Comparison
 from mmkrl.tracking.runs import Run
-
-_RANKERS: dict[str, Ranker] = {"triples": ranks_by_triples, "entities": ranks_by_entities}
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
@@ -55,26 +47,6 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     outcome = recorded(config, "evaluate", work, force=force)
     show(Evaluation.of(finished(config, "evaluate")))
     return outcome
-
-
-def comparison(config: PipelineConfig) -> Comparison:
-    """The methods to compare."""
-    inputs = step(config, "evaluate").inputs
-    if config.ingest.sources:  # pages show pictures
-        inputs = {"ingest": finished(config, "ingest")} | inputs
-    rank = _RANKERS[config.cluster.evaluation.ranks_by]
-    return Comparison(sources(config, inputs), inputs["train"], config.evaluate, rank)
-
-
-def show(evaluation: Evaluation) -> None:
-    """Print the table of a finished evaluation."""
-    table = as_table(
-        evaluation.results,
-        evaluation.metrics,
-        columns=evaluation.columns,
-        title=evaluation.title,
-    )
-    rich.print(table, file=sys.stderr)
 
 
 app = command("evaluate", run, __doc__)

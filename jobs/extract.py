@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from jobs._extract_options import DryRunOption, PriceOption, RetryOption
 from jobs.command import ConfigOption, ForceOption, Outcome, SetOption, epilog, execute
 from jobs.config import PipelineConfig
-from jobs.extract_options import DryRunOption, PriceOption, RetryOption
 
 if TYPE_CHECKING:
     from jobs.recorded import Work
@@ -63,7 +63,7 @@ def main(
     """The command line."""
     act = partial(run, retry=retry or frozenset())
     if dry_run:
-        from jobs.estimate import estimate_extraction
+        from jobs._extract_estimate import estimate_extraction
 
         act = partial(estimate_extraction, hourly_price=hourly_price)
     raise SystemExit(execute("extract", act, config, overrides or [], force=force))

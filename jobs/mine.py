@@ -10,7 +10,7 @@ from jobs.config import PipelineConfig
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Mine the ingested corpus."""
-    from jobs.minings import mining
+    from jobs._mine import mining
     from jobs.recorded import recorded
 
     return recorded(config, "mine", functools.partial(mining, config), force=force)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from jobs._register import card, decide, model_uri, tags, validated
 from jobs.command import Outcome, command, no_cluster
 from jobs.config import PipelineConfig
-from jobs.registrations import card, decide, model_uri, tags, validated
 from jobs.steps import finished
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mmkrl.config import check
-from mmkrl.data.dataset import Dataset
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.models.config import FAMILIES, ModelConfig, TrainConfig
 
 if TYPE_CHECKING:
+    from mmkrl.data.dataset import Dataset
     from mmkrl.evaluate.config import EvaluateConfig
     from mmkrl.evaluate.report.query_values import Headline, QueryNames
     from mmkrl.evaluate.tasks.link_prediction import Ranker

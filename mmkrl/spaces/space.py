@@ -2,8 +2,7 @@
 
 A space lies in one folder, safetensors and JSON only, with everything that a question needs and
 nothing of the training data but names and vectors. What it can be asked are its tasks: a question
-is a row of columns, and ``jobs.query``, the served model and the Python door all put it the same
-way.
+is a row of columns, and a query, the served model and the Python door all put it the same way.
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 loaded = [name for name in heavy if name in sys.modules]
-loaded += [name for name in sys.modules if name.startswith("mmkrl.models.") and "config" not in name
+faces = ("config", "family", "registry")  # what a configuration is checked with
+loaded += [name for name in sys.modules if name.startswith("mmkrl.models.")
+           and name.rpartition(".")[2] not in faces
            and sys.modules[name].__spec__.submodule_search_locations is None]
 print(loaded, file=sys.stderr)
 """

@@ -48,7 +48,7 @@ class Evaluation:
         manifest = dataset.manifest
         if manifest.job != "evaluate":
             raise UserError(
-                f"{dataset.location} was made by jobs.{manifest.job}: name an evaluation instead"
+                f"{dataset.location} is the output of {manifest.job!r}: name an evaluation instead"
             )
         if not dataset.rows("values"):
             raise UserError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jobs._compare import comparison_context, differing, sides
 from jobs.config import PipelineConfig
-from jobs.sides import comparison_context, differing, sides
 from mmkrl.errors import UserError
 from mmkrl.evaluate.report.compare import compare
 from mmkrl.tracking.runs import run
@@ -50,7 +50,7 @@ def test_a_run_a_folder_and_a_method_name_the_sides(place):
     ("named", "says"),
     [
         (["{run}"], "1 evaluations are named: give 2 to 26"),
-        (["{run}", "{other}"], r"published no output of jobs\.evaluate"),
+        (["{run}", "{other}"], "published no output of 'evaluate'"),
         (["{run}", "0" * 32], "cannot be read"),
         (["{run}", "nowhere"], "is not a dataset"),
         (["{run}", "{run}#mine"], "has no method 'mine'; it measured: ours, chance"),
