@@ -11,9 +11,18 @@ from typing import Any
 
 Config = dict[str, Any]
 
-_BCDNN = {"hidden": 32, "dimension": 16, "rounds": 2, "image_steps": 20, "text_steps": 10}
-_TRIPLES = {"dimension": 16, "batch_size": 64, "epochs": 4, "validations": 2}
+_BCDNN = {
+    "family": "bcdnn",
+    "batch_size": 32,
+    "hidden": 32,
+    "dimension": 16,
+    "rounds": 2,
+    "image_steps": 20,
+    "text_steps": 10,
+}
+_TRIPLES = {"family": "triples", "dimension": 16, "batch_size": 64, "epochs": 4, "validations": 2}
 _CAPTIONS = {
+    "family": "captions",
     "dimension": 32,
     "word_dimension": 16,
     "hidden": 32,
@@ -23,15 +32,16 @@ _CAPTIONS = {
     "validations": 2,
     "precision": "float32",
 }
-_WARM = {"mining": "max", "warm_epochs": 1}
-_TRANSFER = {"rounds": 1, "warm_epochs": 1, "raw_dimension": 8, "neighbours": 5}
+_WARM = {"loss": {"mining": "max"}, "warmup_epochs": 1}
+_TRANSFER = {"rounds": 1, "warmup_epochs": 1, "raw_dimension": 8, "neighbours": 5}
 
 BCDNN: Config = {
     "mine": {"miner": "emoji", "split": {"unseen_source": "twemoji"}},
     "train": {
-        "variants": ["full", "text_only", "text_to_image", "image_only"],
-        "batch_size": 32,
-        "bcdnn": _BCDNN,
+        "models": {
+            variant: _BCDNN | {"variant": variant}
+            for variant in ("full", "text_only", "text_to_image", "image_only")
+        },
     },
 }
 MINED: Config = {
@@ -47,12 +57,11 @@ MINED: Config = {
             "least_score": -0.5,
         },
     },
-    "train": {"variants": ["full"], "batch_size": 32, "bcdnn": _BCDNN},
+    "train": {"models": {"full": _BCDNN}},
 }
 TRIPLES: Config = {
     "train": {
-        "model": "triples",
-        "triples": {
+        "models": {
             "transe": _TRIPLES
             | {
                 "model": "transe",
@@ -71,28 +80,28 @@ TRIPLES: Config = {
                 "ikrl": {
                     "objective": "each",
                     "centred": True,
-                    "warm_epochs": 2,
+                    "warmup_epochs": 2,
                     "projection_epochs": 1,
                 },
             },
             "described": _TRIPLES
             | {
-                "model": "described",
+                "model": "complex_text",
                 "loss": "one_vs_all",
-                "described": {"images": True, "lexical": 32},
+                "complex_text": {"images": True, "lexical": 32},
             },
         },
     },
 }
 CAPTIONS: Config = {
     "train": {
-        "model": "captions",
-        "captions": {
+        "models": {
             "gru": _CAPTIONS | {"text": "gru"} | _WARM,
-            "both_ways": _CAPTIONS | {"text": "bigru", "mining": "semi_hard", "held": 16},
+            "both_ways": _CAPTIONS
+            | {"text": "bigru", "loss": {"mining": "semi_hard"}, "micro_batch_size": 16},
             "pretrained": _CAPTIONS | {"text": "mean", "words": "both", "dropout": 0.2},
             "order": _CAPTIONS
-            | {"text": "mean", "measure": "order", "margin": 0.05, "mining": "top_k"},
+            | {"text": "mean", "measure": "order", "loss": {"margin": 0.05, "mining": "top_k"}},
             "mtls": _CAPTIONS | {"text": "mean", "image": "mlp", "transfer": _TRANSFER},
             "fine_tuned": _CAPTIONS
             | {"text": "mean", "epochs": 1, "fine_tune": {"epochs": 0.3, "image_size": 32}},
@@ -102,8 +111,7 @@ CAPTIONS: Config = {
 }
 VECTORS: Config = {
     "train": {
-        "model": "captions",
-        "captions": {
+        "models": {
             "mtls": _CAPTIONS
             | {"text": "features", "image": "mlp", "scale": "standard", "transfer": _TRANSFER},
             "dual_encoder": _CAPTIONS | {"text": "features", "precision": "bfloat16"},
@@ -135,7 +143,8 @@ def configuration(family: str, folder: Path, *, workers: int) -> Config:
         "extract": {"engine": "torch", "image_size": 64},
     }
     config |= {name: own[name] for name in own.keys() - {"train", "evaluate"}}
-    config["train"] = {"workers": workers, "loop": {"log_steps": 1}} | own["train"]
+    config["cluster"] = {"training": {"workers": workers}}
+    config["train"] = {"loop": {"log_steps": 1}} | own["train"]
     config["evaluate"] = {"resamples": 100, "gallery_queries": 1} | own.get("evaluate", {})
     if family == "triples":
         config["graph"] = {

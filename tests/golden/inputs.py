@@ -15,8 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mmkrl.data.emoji.sequences import compose
 from PIL import Image
+
+from mmkrl.mining.emoji.sequences import compose
 
 ROOT = Path(__file__).parents[2]
 _VENDORS = ("noto", "twemoji", "fluent-3d")

@@ -19,12 +19,13 @@ from unittest import mock
 
 import torch
 import torch.distributed as dist
-from mmkrl.storage import Location, locate
 
-from cluster.session import RayConfig, session
-from cluster.training import Member, Resources
+from cluster.config import ClusterConfig, TrainingResources
+from cluster.session import session
+from cluster.training import Member
 from jobs import pipeline
 from jobs.command import execute
+from mmkrl.io.storage import Location, locate
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Measurement
 from tests.golden.inputs import ROOT
@@ -38,7 +39,7 @@ Work: TypeAlias = Callable[[Any, LocalContext], None]
 def here() -> Iterator[Pipeline]:
     """Within this, one Ray is up for all chains, and models are trained in this process."""
     os.environ["PYTHONPATH"] = str(ROOT)  # Ray's workers take it over
-    with session(RayConfig()), mock.patch("jobs.train.train_members", _train_members):
+    with session(ClusterConfig()), mock.patch("jobs.train.train_members", _train_members):
         yield _run
 
 
@@ -54,7 +55,7 @@ def _train_members(
     location: Location,
     members: Sequence[Member[Any]],
     work: Work,
-    resources: Resources,
+    resources: TrainingResources,
     record: Callable[[str, list[Measurement]], None],
 ) -> Mapping[str, Location]:
     """What :func:`cluster.training.train_members` does, one member after the other."""
@@ -71,7 +72,10 @@ def _train_members(
 
 
 def _train_in_processes(
-    work: Work, members: Sequence[Member[Any]], folders: Mapping[str, Path], resources: Resources
+    work: Work,
+    members: Sequence[Member[Any]],
+    folders: Mapping[str, Path],
+    resources: TrainingResources,
 ) -> None:
     """Train with several processes, which are started once for all members."""
     spawning = multiprocessing.get_context("spawn")

@@ -45,7 +45,8 @@ def read_figures(folder: Path, output: Path, experiment: str) -> Figures:
         notes = {key: value for key, value in manifest["notes"].items() if key != "mlflow_run"}
         if job == "evaluate":
             report = json.loads((place / "report.json").read_text())
-            notes = {"metrics": notes["metrics"]} | report
+            told = {part: report[part] for part in ("results", "ahead")}
+            notes = {"metrics": notes["metrics"]} | told
         for name, value in _numbers(notes):
             if not _TIMES.search(name):
                 figures["numbers"][f"{job}/{name}"] = value
