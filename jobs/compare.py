@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from jobs._compare import comparison_context, sides
 from jobs.command import ConfigOption, Outcome, SetOption, execute, no_cluster
 from jobs.config import PipelineConfig
-from jobs.sides import comparison_context, sides
 from mmkrl.data.digest import fingerprint
 from mmkrl.evaluate.report.compare import compare, figures
 from mmkrl.io.storage import locate
-from mmkrl.tracking import run as tracked_run
+from mmkrl.tracking.runs import run as tracked_run
 from mmkrl.viz.compare import page, text, verdict
 
 logger = logging.getLogger(__name__)

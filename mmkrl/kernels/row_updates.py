@@ -12,7 +12,7 @@ import numpy as np
 
 from mmkrl.arrays import Float32Array, IntArray
 from mmkrl.kernels.compiled import in_any_order, in_order, inlined
-from mmkrl.kernels.prefetch import ask
+from mmkrl.kernels.prefetch import prefetch_row
 
 FREE, BALL, SPHERE = 0, 1, 2
 """How a row is held after its step: not at all; to an L2 norm of at most 1; to exactly 1."""
@@ -31,31 +31,31 @@ def repeated(row_U: IntArray, rows: int) -> bool:
 
 @in_any_order
 def descend(
-    weight_ND: Float32Array, row_U: IntArray, slope_UD: Float32Array, rate: float, bound: int
+    weight_ND: Float32Array, row_U: IntArray, grad_UD: Float32Array, rate: float, bound: int
 ) -> None:
-    """Gradient descent: ``weight -= rate * slope`` on the given rows, each given once.
+    """Gradient descent: ``weight -= rate * grad`` on the given rows, each given once.
 
     Args:
         weight_ND: The table, changed in place.
         row_U: Rows that have a gradient.
-        slope_UD: Their gradients.
+        grad_UD: Their gradients.
         rate: Learning rate.
         bound: How the rows are held.
     """
     step = np.float32(rate)
     for u in range(len(row_U)):
-        ask(weight_ND, row_U[min(u + 1, len(row_U) - 1)])
-        weight_D, slope_D = weight_ND[row_U[u]], slope_UD[u]
+        prefetch_row(weight_ND, row_U[min(u + 1, len(row_U) - 1)])
+        weight_D, grad_D = weight_ND[row_U[u]], grad_UD[u]
         for d in range(len(weight_D)):
-            weight_D[d] -= step * slope_D[d]
-        _hold(weight_D, bound)
+            weight_D[d] -= step * grad_D[d]
+        _project(weight_D, bound)
 
 
 @in_any_order
 def adagrad(
     tables: tuple[Float32Array, Float32Array],
     row_U: IntArray,
-    slope_UD: Float32Array,
+    grad_UD: Float32Array,
     rate: float,
     bound: int,
 ) -> None:
@@ -64,23 +64,23 @@ def adagrad(
     Args:
         tables: The weights and the sums of squared gradients so far, both changed in place.
         row_U: Rows that have a gradient.
-        slope_UD: Their gradients.
+        grad_UD: Their gradients.
         rate: Learning rate.
         bound: How the rows are held.
     """
     step, tiny = np.float32(rate), np.float32(1e-10)
     for u in range(len(row_U)):
         for table_ND in tables:
-            ask(table_ND, row_U[min(u + 1, len(row_U) - 1)])
-        weight_D, sum_D, slope_D = tables[0][row_U[u]], tables[1][row_U[u]], slope_UD[u]
+            prefetch_row(table_ND, row_U[min(u + 1, len(row_U) - 1)])
+        weight_D, sum_D, grad_D = tables[0][row_U[u]], tables[1][row_U[u]], grad_UD[u]
         for d in range(len(weight_D)):
-            sum_D[d] += slope_D[d] * slope_D[d]
-            weight_D[d] -= step * np.true_divide(slope_D[d], math.sqrt(sum_D[d]) + tiny)
-        _hold(weight_D, bound)
+            sum_D[d] += grad_D[d] * grad_D[d]
+            weight_D[d] -= step * np.true_divide(grad_D[d], math.sqrt(sum_D[d]) + tiny)
+        _project(weight_D, bound)
 
 
 @inlined
-def _hold(weight_D: Float32Array, bound: int) -> None:
+def _project(weight_D: Float32Array, bound: int) -> None:
     """Bring a row back to its bound."""
     if bound != FREE:
         square = np.float32(0)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from mmkrl.arrays import Float32Array, IntArray
 from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.kernels.compiled import in_any_order, inlined
-from mmkrl.kernels.prefetch import ask
+from mmkrl.kernels.prefetch import prefetch_row
 
 _OWN = 3
-_TINY = 1e-30  # where a length is zero its slope is zero: the differences are
+_TINY = 1e-30  # where a length is zero its gradient is zero: the differences are
 
 
 class Pairs(NamedTuple):
@@ -35,7 +35,7 @@ class Pairs(NamedTuple):
     slot_BK: npt.NDArray[np.int8]
 
 
-class Slopes(NamedTuple):
+class RowGrads(NamedTuple):
     """A gradient by two tables, under construction: the rows that it touches.
 
     Attributes:
@@ -54,7 +54,7 @@ class Slopes(NamedTuple):
 @in_any_order
 def translation_hinge(
     entity_ED: Float32Array, relation_RD: Float32Array, pairs: Pairs, margin: float, norm: int
-) -> tuple[float, Slopes]:
+) -> tuple[float, RowGrads]:
     """The mean of max(0, margin + E(true) - E(corrupt)) over pairs, E = |head + relation - tail|.
 
     Args:
@@ -65,16 +65,17 @@ def translation_hinge(
         norm: 1 for the L1 length, 2 for the L2 length.
 
     Returns:
-        The loss and its gradient. Where a length has no derivative its slope is zero, as in torch.
+        The loss and its gradient. Where a length has no derivative the gradient is zero, as in
+        torch.
     """
     entities, dimension = entity_ED.shape
     size, count = pairs.other_BK.shape
     scale, total = 1 / (size * count), 0.0
-    slopes = _no_slopes(entities, len(relation_RD), pairs.other_BK.shape, dimension)
+    grads = _no_grads(entities, len(relation_RD), pairs.other_BK.shape, dimension)
     true_D, corrupt_D = np.empty(dimension, np.float32), np.empty(dimension, np.float32)
     sum_4D = np.empty((4, dimension), np.float32)  # of the corruptions by slot, and in all
     for b in range(size):
-        _look_ahead(entity_ED, slopes, pairs, min(b + 1, size - 1))
+        _prefetch(entity_ED, grads, pairs, min(b + 1, size - 1))
         head, relation, tail = pairs.triple_B3[b]
         energy = _energy(entity_ED[head], relation_RD[relation], entity_ED[tail], norm, true_D)
         active = 0
@@ -92,25 +93,25 @@ def translation_hinge(
             total += float(cost)
             active += 1
             factor = -scale if norm == 1 else -scale / max(corrupt_energy, _TINY)
-            place = _place(slopes, other + entities if slot == RELATION else other, entities)
+            place = _place(grads, other + entities if slot == RELATION else other, entities)
             sign = -1 if slot == TAIL else 1
-            _add_twice(corrupt_D, norm, factor, sum_4D[slot], slopes.value_UD[place], sign)
+            _add_twice(corrupt_D, norm, factor, sum_4D[slot], grads.value_UD[place], sign)
         if active:
             factor = active * scale if norm == 1 else active * scale / max(energy, _TINY)
             _add_up(true_D, norm, factor, sum_4D)
             for slot in range(3):
                 row = head if slot == HEAD else (relation + entities if slot == RELATION else tail)
-                place = _place(slopes, row, entities)
+                place = _place(grads, row, entities)
                 sign = -1 if slot == TAIL else 1
-                _add_rest(sum_4D[_OWN], sum_4D[slot], slopes.value_UD[place], sign)
-    return total * scale, slopes
+                _add_rest(sum_4D[_OWN], sum_4D[slot], grads.value_UD[place], sign)
+    return total * scale, grads
 
 
 @in_any_order
-def _no_slopes(entities: int, relations: int, shape: tuple[int, int], dimension: int) -> Slopes:
+def _no_grads(entities: int, relations: int, shape: tuple[int, int], dimension: int) -> RowGrads:
     size, count = shape
     most = min(entities, size * (count + 2)) + min(relations, size * (count + 1))
-    return Slopes(
+    return RowGrads(
         np.full(entities + relations, -1, np.int32),
         np.empty(most, np.int64),
         np.empty((most, dimension), np.float32),
@@ -119,15 +120,15 @@ def _no_slopes(entities: int, relations: int, shape: tuple[int, int], dimension:
 
 
 @inlined
-def _look_ahead(entity_ED: Float32Array, slopes: Slopes, pairs: Pairs, b: int) -> None:
-    """Ask for the vectors of a triple and its corruptions, and for the gradients they have."""
+def _prefetch(entity_ED: Float32Array, grads: RowGrads, pairs: Pairs, b: int) -> None:
+    """Fetch the vectors of a triple and its corruptions, and the gradients they have so far."""
     for k in range(pairs.other_BK.shape[1] + 2):
         entity = pairs.triple_B3[b, HEAD if k == 0 else TAIL]
         if k > 1:
             entity = pairs.other_BK[b, k - 2]  # or a relation, which does no harm
         if entity < len(entity_ED):
-            ask(entity_ED, entity)
-            ask(slopes.value_UD, max(slopes.place_N[entity], 0))
+            prefetch_row(entity_ED, entity)
+            prefetch_row(grads.value_UD, max(grads.place_N[entity], 0))
 
 
 @inlined
@@ -155,18 +156,18 @@ def _energy(
 
 
 @inlined
-def _place(slopes: Slopes, row: np.int64, entities: int) -> np.int32:
+def _place(grads: RowGrads, row: np.int64, entities: int) -> np.int32:
     """Where the gradient of a row is; it is zero when it is first asked for."""
-    place: np.int32 = slopes.place_N[row]
+    place: np.int32 = grads.place_N[row]
     if place < 0:
         relation = 1 if row >= entities else 0
-        used = slopes.used_2[relation]
-        place = len(slopes.row_U) - 1 - used if relation else used
-        slopes.used_2[relation] = used + 1
-        slopes.place_N[row] = place
-        slopes.row_U[place] = row - entities if relation else row
-        for d in range(slopes.value_UD.shape[1]):
-            slopes.value_UD[place, d] = np.float32(0)
+        used = grads.used_2[relation]
+        place = len(grads.row_U) - 1 - used if relation else used
+        grads.used_2[relation] = used + 1
+        grads.place_N[row] = place
+        grads.row_U[place] = row - entities if relation else row
+        for d in range(grads.value_UD.shape[1]):
+            grads.value_UD[place, d] = np.float32(0)
     return place
 
 
@@ -186,40 +187,40 @@ def _add_twice(
     row_D: Float32Array,
     sign: int,
 ) -> None:
-    """Add the slope of a corruption to the sum of its slot and, signed, to the row it brought."""
+    """Add the gradient of a corruption to the sum of its slot and, signed, to the row it has."""
     up, down, zero = np.float32(factor), np.float32(-factor), np.float32(0)
     signed = np.float32(sign)
     if norm == 1:
         for d in range(len(difference_D)):
             difference = difference_D[d]
-            slope = up if difference > zero else (down if difference < zero else zero)
-            sum_D[d] += slope
-            row_D[d] += signed * slope
+            grad = up if difference > zero else (down if difference < zero else zero)
+            sum_D[d] += grad
+            row_D[d] += signed * grad
     else:
         for d in range(len(difference_D)):
-            slope = up * difference_D[d]
-            sum_D[d] += slope
-            row_D[d] += signed * slope
+            grad = up * difference_D[d]
+            sum_D[d] += grad
+            row_D[d] += signed * grad
 
 
 @inlined
 def _add_up(difference_D: Float32Array, norm: int, factor: float, sum_4D: Float32Array) -> None:
-    """The slope of the true triple and of all its corruptions."""
+    """The gradient of the true triple and of all its corruptions."""
     up, down, zero = np.float32(factor), np.float32(-factor), np.float32(0)
     if norm == 1:
         for d in range(len(difference_D)):
             difference = difference_D[d]
-            slope = up if difference > zero else (down if difference < zero else zero)
-            sum_4D[3, d] = slope + sum_4D[0, d] + sum_4D[1, d] + sum_4D[2, d]
+            grad = up if difference > zero else (down if difference < zero else zero)
+            sum_4D[3, d] = grad + sum_4D[0, d] + sum_4D[1, d] + sum_4D[2, d]
     else:
         for d in range(len(difference_D)):
-            slope = up * difference_D[d]
-            sum_4D[3, d] = slope + sum_4D[0, d] + sum_4D[1, d] + sum_4D[2, d]
+            grad = up * difference_D[d]
+            sum_4D[3, d] = grad + sum_4D[0, d] + sum_4D[1, d] + sum_4D[2, d]
 
 
 @inlined
 def _add_rest(all_D: Float32Array, own_D: Float32Array, row_D: Float32Array, sign: int) -> None:
-    """Add to a part's row the slopes of all triples but those in which the part is replaced."""
+    """Add to a part's row the gradients of all triples but those in which the part is replaced."""
     signed = np.float32(sign)
     for d in range(len(row_D)):
         row_D[d] += signed * (all_D[d] - own_D[d])

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TEST
 from mmkrl.data.views.images_by_id import pictures
 from mmkrl.data.views.knowledge import SLOTS
-from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.spaces.space import Answer
 from mmkrl.viz.gallery import Picture, Shelf
+
+
+class FindsImages(Protocol):
+    """A space of relationships and images."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors of texts, shape (len(texts), D)."""
+        ...
+
+    def retrieve(
+        self, text_BD: Tensor, count: int, among: Container[str] | None = None
+    ) -> list[list[Answer]]:
+        """The best images, of some, for each text vector."""
+        ...
+
 
 _PICTURES = 8  # a row
 _SEPARATOR = " | "
@@ -48,7 +66,7 @@ class RelevantImages:
 
 def best_images(
     queries: Sequence[str],
-    spaces: Mapping[str, KnowledgeSpace],
+    spaces: Mapping[str, FindsImages],
     relevant: RelevantImages,
     corpus: Dataset,
 ) -> dict[str, list[Shelf]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.models.bcdnn.space import KnowledgeSpace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -15,7 +15,7 @@ from mmkrl.data.dataset import open_dataset
 from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION
 from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION
 from mmkrl.io.storage import locate
-from mmkrl.spaces.triple_space import TripleSpace
+from mmkrl.models.triples.space import TripleSpace
 from tests.mmkrl.data.graphs.made import write_tsv
 from tests.support.graphs import row_graph
 
@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 MODELS = {
     "complex": {
+        "family": "triples",
         "model": "complex",
         "dimension": 16,
         "loss": "one_vs_all",
@@ -31,6 +32,7 @@ MODELS = {
         "batch_size": 12,
     },
     "translation": {
+        "family": "triples",
         "model": "transe",
         "dimension": 16,
         "margin": 1,
@@ -56,7 +58,7 @@ def done(new_place):
     config = yaml.safe_load((place.folder / "config.yaml").read_text())
     config["ingest"] = {"sources": []}
     config["graph"] = {"path": str(place.folder / "graph"), "overlap": "keep"}
-    config["train"] = {"model": "triples", "seeds": [0, 1], "triples": MODELS}
+    config["train"] = {"seeds": [0, 1], "models": MODELS}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     ended = place.run("pipeline")
     assert ended.status == 0, ended.stderr[-6000:]
@@ -104,14 +106,14 @@ def test_finished_work_is_skipped(done):
 
 def test_a_model_without_its_pictures_is_told_in_one_line(done):
     place, _ = done
-    ended = place.run("train", "--set", "train.triples={one: {model: ikrl}}")
+    ended = place.run("train", "--set", "train.models={one: {family: triples, model: ikrl}}")
     assert ended.status == 2
     assert "one would learn from images, and the graph has none: set graph.images" in ended.error
 
 
 def test_shards_of_entities_give_the_same_report(done):
     place, before = done
-    after = place.run("evaluate", "--set", "evaluate.ranks_by=entities", "--force")
+    after = place.run("evaluate", "--set", "cluster.evaluation.ranks_by=entities", "--force")
     assert after.status == 0
     assert after.result["output"] != before.result["output"]
     assert report_of(after)["results"] == report_of(before)["results"]

@@ -4,16 +4,20 @@ import importlib
 import inspect
 import pkgutil
 import re
+from typing import get_args
 
 import pytest
 
 import mmkrl.losses
-from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.encoders.config import ENCODERS
+from mmkrl.evaluate.exact.scores import GRAPH_SCORES
 from mmkrl.evaluate.metrics.registry import METRICS
 from mmkrl.evaluate.tasks import caption_retrieval, class_retrieval, link_prediction, zero_shot
-from mmkrl.mining.registry import MINERS
-from mmkrl.models.bcdnn.model import VARIANTS
-from mmkrl.models.triples.registry import MODELS
+from mmkrl.losses.config import CONTRASTIVE_LOSSES
+from mmkrl.mining.config import MINERS
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.config import FAMILIES
+from mmkrl.models.triples.registry import GRAPH_MODELS
 
 
 def public_functions(package):
@@ -29,6 +33,7 @@ def public_functions(package):
     return names
 
 
+VARIANTS = get_args(BCDNNConfig.model_fields["variant"].annotation)
 LOSSES = public_functions(mmkrl.losses)
 MEASURED = {
     *caption_retrieval.METRICS,
@@ -50,15 +55,27 @@ def tests_text(root):
 
 
 def test_registries_hold_something():
-    assert len(BACKBONES) >= 2
-    assert len(MINERS) >= 1
+    assert len(ENCODERS.names()) >= 2
+    assert len(MINERS.names()) >= 1
     assert len(VARIANTS) == 4
-    assert len(MODELS) >= 5
+    assert len(GRAPH_MODELS.names()) >= 6
+    assert len(GRAPH_SCORES.names()) >= 5
     assert len(LOSSES) >= 6
     assert len(METRICS.names()) >= 14
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *MINERS, *VARIANTS, *MODELS])
+NAMES = [
+    *CONTRASTIVE_LOSSES.names(),
+    *ENCODERS.names(),
+    *FAMILIES.names(),
+    *MINERS.names(),
+    *VARIANTS,
+    *GRAPH_MODELS.names(),
+    *GRAPH_SCORES.names(),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"

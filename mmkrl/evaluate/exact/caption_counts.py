@@ -17,9 +17,8 @@ import numpy as np
 from torch import Tensor
 
 from mmkrl.arrays import IntArray
-from mmkrl.evaluate.exact.fast_scores import bounds, fast_scores, lengths
-from mmkrl.evaluate.exact.scorer import Metric
-from mmkrl.evaluate.exact.triple_counts import NUMBERS, exact_scores
+from mmkrl.evaluate.exact.rounding import lengths
+from mmkrl.evaluate.exact.scores import GraphScore
 from mmkrl.kernels.counting import Block, Others, Targets, count_block
 
 
@@ -38,20 +37,20 @@ class CaptionCounts:
 
 
 def count_captions(
-    metric: Metric, image_ID: Tensor, text_CD: Tensor, image_C: IntArray, *, chunk: int
+    score: GraphScore, image_ID: Tensor, text_CD: Tensor, image_C: IntArray, *, chunk: int
 ) -> CaptionCounts:
     """Compare every image with every caption, once.
 
     Args:
-        metric: How they are compared, with the image as the query.
+        score: How they are compared, with the image as the query; one with a compiled loop.
         image_ID: float32.
         text_CD: float32, on the same device.
         image_C: Position of each caption's image.
         chunk: Images scored at once.
     """
-    counter = _Counter(metric, image_ID.cpu(), text_CD.cpu(), image_C)
+    counter = _Counter(score, image_ID.cpu(), text_CD.cpu(), image_C)
     for first in range(0, len(image_ID), chunk):
-        score_BC = fast_scores(metric, image_ID[first : first + chunk], text_CD).cpu()
+        score_BC = score.fast(image_ID[first : first + chunk], text_CD).cpu()
         counter.look_for_captions(first, score_BC)
         counter.look_for_images(first, score_BC)
     return CaptionCounts(counter.caption_C4, counter.image_C4[:, :2])
@@ -61,18 +60,17 @@ class _Counter:
     """The counts so far."""
 
     def __init__(
-        self, metric: Metric, image_ID: Tensor, text_CD: Tensor, image_C: IntArray
+        self, score: GraphScore, image_ID: Tensor, text_CD: Tensor, image_C: IntArray
     ) -> None:
-        self._metric = metric
+        assert score.kernel is not None
+        self._kernel = score.kernel
         self._image_ID, self._text_CD, self._image_C = image_ID, text_CD, image_C
-        self._turned = text_CD, image_ID
-        if metric == "order":  # what exceeded is the query now
-            self._turned = -text_CD, -image_ID
+        self._turned = score.swapped(image_ID, text_CD)  # with the captions as queries
         self._every_C = np.arange(len(text_CD))
-        self._score_C = exact_scores(metric, image_ID, text_CD, image_C, self._every_C)
+        self._score_C = score.exact(image_ID, text_CD, image_C, self._every_C)
         length_C = lengths(image_ID)[image_C]
-        self._among_captions = bounds(metric, length_C, text_CD, self._score_C)
-        self._among_images = bounds(metric, lengths(text_CD), image_ID, self._score_C)
+        self._among_captions = score.bounds(length_C, text_CD, self._score_C)
+        self._among_images = score.bounds(lengths(text_CD), image_ID, self._score_C)
         self._order_C = np.argsort(image_C, kind="stable")
         self._start_J = np.searchsorted(image_C[self._order_C], np.arange(len(image_ID) + 1))
         self.caption_C4, self.image_C4 = np.zeros((2, len(text_CD), 4), np.int64)
@@ -86,7 +84,7 @@ class _Counter:
         arrays = image_BD.numpy(), self._text_CD.numpy(), 0, score_BC.numpy()
         count_K4 = np.zeros((len(own_K), 4), np.int64)
         count_block(
-            Block(NUMBERS[self._metric], *arrays),
+            Block(self._kernel, *arrays),
             Targets(image_K - first, own_K, self._score_C[own_K], *certain),
             Others(self._start_J[image_K], self._start_J[image_K + 1], self._order_C),
             count_K4,
@@ -100,7 +98,7 @@ class _Counter:
         arrays = text_CD.numpy(), image_BD.numpy(), first, score_CB.numpy()
         nothing_C = np.zeros(len(text_CD), np.int64)
         count_block(
-            Block(NUMBERS[self._metric], *arrays),
+            Block(self._kernel, *arrays),
             Targets(self._every_C, self._image_C, self._score_C, *self._among_images),
             Others(nothing_C, nothing_C, nothing_C[:0]),
             self.image_C4,

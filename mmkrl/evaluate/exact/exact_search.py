@@ -1,18 +1,13 @@
 """The items with the largest inner products, exactly: top-k search and nearest neighbours.
 
-Scores are those of :mod:`mmkrl.kernels.pair_scores`; equal ones are ordered by position. Items are
-found by fast scores of a known uncertainty: in bfloat16, where the processor multiplies it; in
-float32, for queries that bfloat16 leaves with too many candidates; by their exact scores, for those
-that float32 does. An item is dropped only if k others are certainly better, so none is ever missed.
-Among vectors of one length the largest inner products are the smallest Euclidean distances.
-
-(queries x items) scores never exist: memory is half the size of the items for their copy in
-bfloat16, and a few kB a query of a chunk. A gallery may be searched in shards that are merged.
+Scores are the exact ones of :class:`~mmkrl.evaluate.exact.scores.Dot`; equal ones are ordered by
+position. A matrix product in float32, whose error is bounded, leaves out what cannot be among the
+best k; the rest is scored exactly, so none is ever missed. Among vectors of one length the largest
+inner products are the smallest Euclidean distances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,25 +16,17 @@ from torch import Tensor
 
 from mmkrl.arrays import FloatArray, IntArray
 from mmkrl.errors import UserError
-from mmkrl.evaluate.exact.fast_scores import LARGEST, lengths, product_error
-from mmkrl.evaluate.exact.triple_counts import exact_scores
-from mmkrl.kernels.best import GIVEN_UP, Doubt, Kept, drop_worse, keep_best
+from mmkrl.evaluate.exact.rounding import LARGEST, lengths, product_error
+from mmkrl.evaluate.exact.scores import Dot
 
-CHUNK = 1024
-"""Queries searched for at once; the results do not depend on it."""
-_BLOCK = 2048
-_ROOM = 512
-"""Doubtful items there is room for, a query, besides 16 for each item wanted."""
-_ROUNDED_SCORE = 2.0**-8
-"""More than what rounding a score to bfloat16 changes, relative to the rounded score."""
-_NORM = 1 + 1e-3
-"""More than the error of a length in float32, relative to it."""
+_SCORES = 1 << 22
+"""Scores held at once: 16 MiB. Items are searched through for so many queries at a time."""
 
 Pairs = tuple[IntArray, IntArray]
 
 
 @dataclass(frozen=True)
-class Best:
+class TopK:
     """The best items of every query.
 
     Attributes:
@@ -52,14 +39,8 @@ class Best:
 
 
 def best_items(
-    query_QD: Tensor,
-    item_ID: Tensor,
-    k: int,
-    *,
-    left_out_Q: IntArray | None = None,
-    first: int = 0,
-    chunk: int = CHUNK,
-) -> Best:
+    query_QD: Tensor, item_ID: Tensor, k: int, *, left_out_Q: IntArray | None = None
+) -> TopK:
     """The k items with the largest inner products, for every query.
 
     Args:
@@ -67,8 +48,6 @@ def best_items(
         item_ID: Vectors, on the same device.
         k: How many.
         left_out_Q: Position of an item that does not count for a query, -1 for none.
-        first: Position of the first item; more than 0 in a shard of a larger gallery.
-        chunk: Queries searched for at once.
 
     Raises:
         UserError: vectors that cannot be compared, or a k below 1.
@@ -81,24 +60,24 @@ def best_items(
         )
     if k < 1:
         raise UserError(f"k is {k}: ask for at least 1 item")
-    place_Q = np.full(len(query_QD), -1) if left_out_Q is None else left_out_Q - first
-    forms = _forms(item_ID)
-    found = Best(np.full((len(query_QD), k), -1), np.full((len(query_QD), k), -np.inf))
-    for start in range(0, len(query_QD), chunk):
-        rows = slice(start, start + chunk)
-        row_P, item_P = _candidates(forms, query_QD[rows], place_Q[rows], k)
-        score_P = exact_scores("dot", query_QD[rows], item_ID, row_P, item_P)
-        _fill(found, row_P + start, item_P + first, score_P)
+    place_Q = np.full(len(query_QD), -1) if left_out_Q is None else left_out_Q
+    error_Q = product_error(query_QD.shape[1], lengths(query_QD), float(lengths(item_ID).max()))
+    found = TopK(np.full((len(query_QD), k), -1), np.full((len(query_QD), k), -np.inf))
+    size = max(1, _SCORES // len(item_ID))
+    for start in range(0, len(query_QD), size):
+        rows = slice(start, start + size)
+        row_P, item_P = _candidates(query_QD[rows], item_ID, place_Q[rows], error_Q[rows], k)
+        score_P = Dot().exact(query_QD[rows], item_ID, row_P, item_P)
+        _fill(found, row_P + start, item_P, score_P)
     return found
 
 
-def nearest_neighbours(vector_ND: Tensor, k: int, *, chunk: int = CHUNK) -> Best:
+def nearest_neighbours(vector_ND: Tensor, k: int) -> TopK:
     """The k nearest of the others, for every vector: the exact k-nearest-neighbour graph.
 
     Args:
         vector_ND: Unit vectors.
         k: Neighbours of each.
-        chunk: Vectors searched for at once.
 
     Raises:
         UserError: vectors that cannot be compared, or not so many others.
@@ -108,99 +87,31 @@ def nearest_neighbours(vector_ND: Tensor, k: int, *, chunk: int = CHUNK) -> Best
             f"{k} neighbours of each of {len(vector_ND)} vectors: ask for at least 1, and fewer "
             "than there are vectors"
         )
-    itself_N = np.arange(len(vector_ND))
-    return best_items(vector_ND, vector_ND, k, left_out_Q=itself_N, chunk=chunk)
+    return best_items(vector_ND, vector_ND, k, left_out_Q=np.arange(len(vector_ND)))
 
 
-def merged(shards: Sequence[Best]) -> Best:
-    """The best items of a gallery that was searched in shards.
+def _candidates(
+    query_QD: Tensor, item_ID: Tensor, left_out_Q: IntArray, error_Q: FloatArray, k: int
+) -> Pairs:
+    """Pairs of a query and an item, among which the best k of each query are.
 
-    Args:
-        shards: Results of the same queries, of one shape.
+    If t is the k-th best fast score and e the largest error, k items have exact scores of t - e at
+    least. So has every item that is exactly among the best k, and its fast score is t - 2 e at
+    least.
     """
-    k = shards[0].item_QK.shape[1]
-    item_QS = np.concatenate([shard.item_QK for shard in shards], axis=1)
-    score_QS = np.concatenate([shard.score_QK for shard in shards], axis=1)
-    order_QK = np.lexsort((item_QS, -score_QS), axis=1)[:, :k]
-    columns = (np.take_along_axis(each, order_QK, axis=1) for each in (item_QS, score_QS))
-    return Best(*columns)
-
-
-@dataclass(frozen=True)
-class _Form:
-    """Items as they are multiplied.
-
-    Attributes:
-        item_ID: In bfloat16 or float32.
-        longest: The largest length of an item.
-        rounding: The largest distance of an item from what it was in float32.
-    """
-
-    item_ID: Tensor
-    longest: float
-    rounding: float
-
-    def as_multiplied(self, query_QD: Tensor) -> tuple[Tensor, Doubt]:
-        """Queries in the same form, and how far their fast scores may be from the exact ones."""
-        form_QD = query_QD.to(self.item_ID.dtype)
-        rounded_QD = form_QD.float()
-        error_Q = lengths(query_QD - rounded_QD) * self.longest
-        error_Q += lengths(rounded_QD) * self.rounding
-        longest = self.longest + self.rounding
-        error_Q += product_error(query_QD.shape[1], lengths(rounded_QD), longest)
-        share = 0.0 if self.item_ID.dtype == torch.float32 else _ROUNDED_SCORE
-        return form_QD, Doubt(error_Q, share)
-
-
-def _forms(item_ID: Tensor) -> list[_Form]:
-    """The forms to try, the faster one first."""
-    longest = float(lengths(item_ID).max())
-    forms = [_Form(item_ID, longest, 0.0)]
-    if item_ID.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        rounded_ID = item_ID.bfloat16()
-        blocks = zip(item_ID.split(_BLOCK), rounded_ID.split(_BLOCK), strict=True)
-        rounding = max(float((exact - near).norm(dim=1).max()) for exact, near in blocks)
-        forms.insert(0, _Form(rounded_ID, longest, rounding * _NORM))
-    return forms
-
-
-def _candidates(forms: list[_Form], query_QD: Tensor, left_out_Q: IntArray, k: int) -> Pairs:
-    """Pairs of a query and an item, among which the best k of each query are."""
-    pairs: list[Pairs] = []
-    open_Q = np.arange(len(query_QD))
-    for form in forms:
-        if len(open_Q):
-            rows = torch.from_numpy(open_Q).to(query_QD.device)
-            kept = _stream(form, query_QD[rows], left_out_Q[open_Q], k)
-            place_P, column_P = np.nonzero(np.arange(kept.item_QM.shape[1]) < kept.count_Q[:, None])
-            pairs.append((open_Q[place_P], kept.item_QM[place_P, column_P]))
-            open_Q = open_Q[kept.count_Q == GIVEN_UP]
-    every_I = np.arange(len(forms[0].item_ID))
-    for row in open_Q:
-        item_P = every_I[every_I != left_out_Q[row]]
-        pairs.append((np.full(len(item_P), row), item_P))
-    row_P, item_P = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    score_QI = Dot().fast(query_QD, item_ID)
+    (row_L,) = np.nonzero(left_out_Q >= 0)
+    left_out = torch.from_numpy(row_L), torch.from_numpy(left_out_Q[row_L])
+    score_QI[left_out] = -torch.inf
+    kth_Q = score_QI.topk(min(k, len(item_ID)), dim=1).values[:, -1].cpu().double().numpy()
+    least_Q = np.nextafter((kth_Q - 2 * error_Q).astype(np.float32), np.float32(-np.inf))
+    kept_QI = score_QI >= torch.from_numpy(least_Q).to(score_QI.device)[:, None]
+    kept_QI[left_out] = False
+    row_P, item_P = (each.cpu().numpy() for each in kept_QI.nonzero(as_tuple=True))
     return row_P, item_P
 
 
-def _stream(form: _Form, query_QD: Tensor, left_out_Q: IntArray, k: int) -> Kept:
-    """Let all items pass by the queries, a block at a time."""
-    query_QD, doubt = form.as_multiplied(query_QD)
-    room = len(query_QD), _ROOM + 16 * k
-    kept = Kept(
-        np.full((len(query_QD), k), -np.inf, np.float32),
-        np.empty(room, np.int64),
-        np.empty(room, np.float32),
-        np.zeros(len(query_QD), np.int64),
-    )
-    for start in range(0, len(form.item_ID), _BLOCK):
-        score_QB = (query_QD @ form.item_ID[start : start + _BLOCK].T).float().cpu()
-        keep_best(score_QB.numpy(), start, left_out_Q, doubt, kept)
-    drop_worse(doubt, kept)
-    return kept
-
-
-def _fill(found: Best, row_P: IntArray, item_P: IntArray, score_P: FloatArray) -> None:
+def _fill(found: TopK, row_P: IntArray, item_P: IntArray, score_P: FloatArray) -> None:
     """Write the best candidates of each query into its row."""
     order_P = np.lexsort((item_P, -score_P, row_P))
     row_P = row_P[order_P]

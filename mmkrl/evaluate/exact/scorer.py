@@ -1,21 +1,16 @@
-"""How a model of triples is seen by its evaluation: queries, candidates and a metric.
+"""How a model of triples is seen by its evaluation: queries, candidates and a score.
 
-Every energy here is a distance or a product between a query made of two parts of a triple and a
-vector of the third, so all models are ranked by the same few kernels; where the vectors come from
-does not matter.
+Every energy here compares a query made of two parts of a triple with a vector of the third, so all
+models are ranked in the same way; where the vectors come from does not matter.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from torch import Tensor
 
-Metric: TypeAlias = Literal["l1", "l2", "modulus", "dot", "order"]
-"""How near a candidate is: minus the sum of absolute differences; minus the Euclidean distance;
-minus the sum of the moduli of complex differences (a vector holds all real parts, then all
-imaginary ones); the inner product; or minus the sum of the squares by which it exceeds the query.
-Higher is more plausible."""
+from mmkrl.evaluate.exact.scores import GraphScore
 
 
 class Scorer(Protocol):
@@ -25,7 +20,7 @@ class Scorer(Protocol):
     """
 
     @property
-    def metric(self) -> Metric:
+    def score(self) -> GraphScore:
         """How queries and candidates are compared."""
         ...
 

@@ -3,8 +3,8 @@
 A rank is 1 + the number of candidates strictly more plausible than the answer + half the number
 exactly as plausible: the mean rank over all orders of ties (Berrendorf et al., "On the Ambiguity
 of Rank-Based Evaluation of Entity Alignment or Link Prediction Methods", 2020). The answer is left
-out by what it is, never by its score. Scores are compared by their definition in
-:mod:`mmkrl.kernels.pair_scores`, however they are computed.
+out by what it is, never by its score. What is compared are exact scores
+(:meth:`mmkrl.evaluate.exact.scores.GraphScore.exact`), however most comparisons are settled.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from mmkrl.arrays import FloatArray, IntArray
 from mmkrl.errors import UserError
-from mmkrl.evaluate.exact.fast_scores import LARGEST
+from mmkrl.evaluate.exact.rounding import LARGEST
 from mmkrl.evaluate.exact.scorer import Scorer
-from mmkrl.evaluate.exact.triple_counts import Search, count_candidates, exact_scores
+from mmkrl.evaluate.exact.triple_counts import Search, count_candidates
 from mmkrl.evaluate.exact.triple_filter import KnownTriples
 from mmkrl.kernels.counting import Others
 
@@ -153,13 +153,9 @@ def searches(
             pair_U2, row_Q = np.unique(fixed_N2[triple_Q], axis=0, return_inverse=True)
             query_UD = _queries(scorer, side, pair_U2, candidate_ED)
             row_Q, answer_Q = row_Q.reshape(-1), answer_N[triple_Q]
-            score_Q = exact_scores(scorer.metric, query_UD, candidate_ED, row_Q, answer_Q)
+            score_Q = scorer.score.exact(query_UD, candidate_ED, row_Q, answer_Q)
             others = _others(known, side, fixed_N2[triple_Q])
-            yield (
-                side,
-                triple_Q,
-                Search(scorer.metric, query_UD, row_Q, answer_Q, score_Q, others),
-            )
+            yield side, triple_Q, Search(scorer.score, query_UD, row_Q, answer_Q, score_Q, others)
 
 
 def _queries(scorer: Scorer, side: int, pair_U2: IntArray, candidate_ED: Tensor) -> Tensor:

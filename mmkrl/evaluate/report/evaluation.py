@@ -29,7 +29,7 @@ class Evaluation:
     """An evaluation, open for reading.
 
     Attributes:
-        dataset: The output of the job ``evaluate``.
+        dataset: The output of an evaluation.
         report: What it says of each method.
         tables: The values of every query, and the queries.
     """
@@ -48,12 +48,12 @@ class Evaluation:
         manifest = dataset.manifest
         if manifest.job != "evaluate":
             raise UserError(
-                f"{dataset.location} was made by jobs.{manifest.job}: name an evaluation instead"
+                f"{dataset.location} is the output of {manifest.job!r}: name an evaluation instead"
             )
         if not dataset.rows("values"):
             raise UserError(
                 f"{dataset.location} has no values by query, as evaluations of earlier versions: "
-                "run jobs.evaluate with --force"
+                "evaluate again with --force"
             )
         report = json.loads(dataset.read_bytes(dataset.file(REPORT)))
         return Evaluation(dataset, report, {name: dataset.table(name) for name in _TABLES})

@@ -144,7 +144,7 @@ def metrics_of(report: Mapping[str, Any]) -> dict[str, Metric]:
     if "metrics" not in report:
         raise UserError(
             "the report does not say which metrics are better when lower, as those of earlier "
-            "versions: run jobs.evaluate with --force"
+            "versions: evaluate again with --force"
         )
     return {name: Metric.from_json(name, values) for name, values in report["metrics"].items()}
 

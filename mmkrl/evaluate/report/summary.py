@@ -106,6 +106,7 @@ def headline(
         f"{method}/{task}/{metric}": results[method][task].metrics[metric].mean
         for method in results
         for task, metric in headlines
+        if task in results[method]  # models of other families have other tasks
     }
     for method, tasks in results.items():
         if "generalised, seen" in tasks:

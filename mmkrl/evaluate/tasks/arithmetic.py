@@ -18,14 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from mmkrl.arrays import BoolArray, IntArray
-from mmkrl.config import Section
 from mmkrl.data.views.vocabulary import caption_words
 from mmkrl.errors import UserError
+from mmkrl.evaluate.config import Swap
 from mmkrl.evaluate.exact.exact_search import best_items
 from mmkrl.evaluate.tasks.caption_retrieval import CaptionSpace
 from mmkrl.evaluate.tasks.values import TaskValues
@@ -42,20 +41,6 @@ QUERIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 """What is looked for, from images, the removed word and the added one, by task name."""
 
 WordVectors = Callable[[list[str]], Tensor]
-
-
-class Swap(Section):
-    """A word that is taken away and one that is put in its place, each with its other forms."""
-
-    remove: tuple[str, ...] = Field(min_length=1)
-    """The word w1, then other forms of it (plurals) that captions may use."""
-    add: tuple[str, ...] = Field(min_length=1)
-    """The word w2, then its other forms."""
-
-    @property
-    def name(self) -> str:
-        """How it is written: minus the one, plus the other."""
-        return f"- {self.remove[0]} + {self.add[0]}"
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from mmkrl.arrays import IntArray
 from mmkrl.errors import UserError
-from mmkrl.evaluate.exact import scorer
 from mmkrl.evaluate.exact.caption_counts import count_captions
-from mmkrl.evaluate.exact.fast_scores import LARGEST
+from mmkrl.evaluate.exact.rounding import LARGEST
+from mmkrl.evaluate.exact.scores import graph_score
 from mmkrl.evaluate.metrics import ties
 from mmkrl.evaluate.metrics.metric import Metric, Ranking, measure
 from mmkrl.evaluate.metrics.registry import metrics
@@ -41,7 +41,7 @@ Measure: TypeAlias = Literal["cosine", "order"]
 sum of the squares by which the caption exceeds the image (Vendrov et al. 2016, "Order-embeddings of
 images and language", equation 2: a caption is more general than its images, so it lies below)."""
 
-_SCORES: dict[Measure, scorer.Metric] = {"cosine": "dot", "order": "order"}
+_SCORES: dict[Measure, str] = {"cosine": "dot", "order": "order"}
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def caption_tasks(
     image_ID, text_CD = (
         each.detach().float().contiguous() for each in (space.image_ID, space.text_CD)
     )
-    image_C = space.image_C
-    counts = count_captions(_SCORES[space.measure], image_ID, text_CD, image_C, chunk=chunk)
+    score, image_C = graph_score(_SCORES[space.measure]), space.image_C
+    counts = count_captions(score, image_ID, text_CD, image_C, chunk=chunk)
     image_K, captions_of_images = _captions_of_images(image_C, counts.caption_C4)
     images_of_captions = _images_of_captions(counts.image_C2)
     wanted = (*metrics(*METRICS), *further)

@@ -6,11 +6,12 @@ the models of Lacroix et al. (ICML 2018), whose small random start is used here,
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from mmkrl.models.triples.base import TripleModel
+from mmkrl.evaluate.exact.scores import modulus
+from mmkrl.models.triples.base import GraphInputs, TripleModel
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.scores import complex_product, modulus
 
 _START = 1e-3
 
@@ -19,14 +20,13 @@ class DistMult(TripleModel):
     """s(h, r, t) = sum of h * r * t (Yang et al., ICLR 2015).
 
     Args:
-        entities: Number of entities.
-        relations: Number of relations.
+        inputs: Sizes of the graph.
         config: Dimension and loss.
     """
 
-    def __init__(self, entities: int, relations: int, config: TripleConfig) -> None:
-        super().__init__(relations, config)
-        self.add_tables(entities)
+    def __init__(self, inputs: GraphInputs, config: TripleConfig) -> None:
+        super().__init__(inputs, config)
+        self.add_tables(inputs.entities)
         start = _START if config.loss == "one_vs_all" else config.dimension**-0.5
         for table in (self.entity, self.relation):
             nn.init.normal_(table.weight, std=start)
@@ -46,6 +46,8 @@ class ComplEx(DistMult):
     A vector holds all real parts, then all imaginary ones.
     """
 
+    complex_valued = True
+
     def tail_query(self, head_NK: Tensor, relation_NK: Tensor) -> Tensor:
         """What is multiplied with the tail: h * r."""
         return complex_product(head_NK, relation_NK)
@@ -57,3 +59,18 @@ class ComplEx(DistMult):
     def moduli(self, row_NK: Tensor) -> Tensor:
         """The moduli of the complex elements."""
         return modulus(row_NK)
+
+
+def complex_product(left_ND: Tensor, right_ND: Tensor, *, conjugate: bool = False) -> Tensor:
+    """The elementwise product of complex vectors, in the same layout.
+
+    Args:
+        left_ND: All real parts, then all imaginary ones.
+        right_ND: The same.
+        conjugate: Take the conjugate of the right one.
+    """
+    a, b = left_ND.chunk(2, dim=-1)
+    c, d = right_ND.chunk(2, dim=-1)
+    if conjugate:
+        d = -d
+    return torch.cat([a * c - b * d, a * d + b * c], dim=-1)

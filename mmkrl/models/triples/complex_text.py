@@ -16,22 +16,27 @@ training triples, and the weights of the texts would stay what chance made them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmkrl.data.views.entity_texts import EntityTexts
 from mmkrl.data.views.graph import EntityImages
 from mmkrl.losses.triples import nuclear_3_norm, one_vs_all
+from mmkrl.models.triples.base import GraphInputs, Measure, RowScorer, best_weight
 from mmkrl.models.triples.bilinear import ComplEx
-from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.scores import RowScorer
-from mmkrl.train.dropout import Noise
+from mmkrl.models.triples.config import WHOLE, TripleConfig
+from mmkrl.train.dropout import ShardInvariantDropout
 from mmkrl.train.learner import Batch
 
+AGREEMENT_WEIGHTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Weights that texts and images may have beside the structure."""
 
-class Described(ComplEx):
+
+class ComplExText(ComplEx):
     """ComplEx with agreement of texts and images; trained against all entities.
 
     :attr:`weight` is w, chosen on validation triples; in training it is 1. :attr:`shapes` are
@@ -41,25 +46,20 @@ class Described(ComplEx):
     space by space; that of a relation its vector, then its weights alpha.
 
     Args:
-        entities: Number of entities.
-        relations: Number of relations.
-        config: Sizes and the section ``described``.
-        texts: What is written of all entities.
-        images: The images of all entities, if they are to count.
+        inputs: Sizes of the graph, what is written of all entities, and their images if they are
+            to count.
+        config: Sizes and the section ``complex_text``.
     """
 
+    views = (WHOLE, "structure", "agreement")
+    """By all it has; by ComplEx alone, and without it."""
     weight: Tensor
     frozen_EK: Tensor
 
-    def __init__(
-        self,
-        entities: int,
-        relations: int,
-        config: TripleConfig,
-        texts: EntityTexts,
-        images: EntityImages | None,
-    ) -> None:
-        super().__init__(entities, relations, config)
+    def __init__(self, inputs: GraphInputs, config: TripleConfig) -> None:
+        super().__init__(inputs, config)
+        texts, images = inputs.texts, inputs.images
+        assert texts is not None
         spaces = [texts.lexical_EVD, texts.semantic_EVW]
         if images is not None:
             spaces.append(mean_images(images)[:, None])
@@ -70,6 +70,23 @@ class Described(ComplEx):
         self.agreement = nn.Embedding(len(self.relation.weight), weights)
         nn.init.zeros_(self.agreement.weight)
         self.register_buffer("weight", torch.ones(()))
+
+    @classmethod
+    def looks_at_images(cls, config: TripleConfig) -> bool:
+        """If it is told to."""
+        return config.complex_text.images
+
+    @classmethod
+    def lexical_dimension(cls, config: TripleConfig) -> int | None:
+        """It always looks at texts."""
+        return config.complex_text.lexical
+
+    @classmethod
+    def problems(cls, config: TripleConfig) -> Iterator[str]:
+        """Those of every model, and any other loss."""
+        yield from super().problems(config)
+        if config.loss != "one_vs_all":
+            yield f"loss = {config.loss!r}: complex_text learns with loss = 'one_vs_all' alone"
 
     def entity_rows(self, entity_N: Tensor) -> Tensor:
         """Structure and frozen vectors."""
@@ -119,16 +136,36 @@ class Described(ComplEx):
     @torch.no_grad()
     def scorer(self) -> RowScorer:
         """Both parts, with the weight that was best on validation triples."""
-        return self.view(1.0, float(self.weight))
+        return self.weighted(1.0, float(self.weight))
 
-    def _dropped(self, query_ND: Tensor, batch: Batch) -> Tensor:
-        noise = Noise(batch.seed, batch.start, batch.total)
-        rate = self.config.described.dropout
-        halves = query_ND.chunk(2)
-        return torch.cat([noise.dropout(half, rate, layer) for layer, half in enumerate(halves)])
+    def view(self, name: str, measure: Measure) -> RowScorer:  # noqa: ARG002 - w is chosen already
+        """By all it has, or by one of the two parts."""
+        if name == WHOLE:
+            return self.scorer()
+        return self.weighted(*((1.0, 0.0) if name == "structure" else (0.0, 1.0)))
+
+    def choose(self, measure: Measure) -> dict[str, float]:
+        """Choose w, the weight of texts and images, and keep it in :attr:`weight`."""
+        weight, metrics = best_weight(AGREEMENT_WEIGHTS, partial(self.weighted, 1.0), measure)
+        self.weight.fill_(weight)
+        return metrics
 
     @torch.no_grad()
-    def view(self, structure: float, agreement: float) -> RowScorer:
+    def served_tables(self) -> tuple[Tensor, Tensor]:
+        """The scorer weighs queries by w; to weigh the answers comes to the same."""
+        row_EK = self.every_row()
+        answer_EK = row_EK.clone()
+        answer_EK[:, self.config.dimension :] *= self.weight
+        return row_EK, answer_EK
+
+    def _dropped(self, query_ND: Tensor, batch: Batch) -> Tensor:
+        drop = ShardInvariantDropout(batch.seed, batch.start, batch.total)
+        rate = self.config.complex_text.dropout
+        halves = query_ND.chunk(2)
+        return torch.cat([drop(half, rate, layer) for layer, half in enumerate(halves)])
+
+    @torch.no_grad()
+    def weighted(self, structure: float, agreement: float) -> RowScorer:
         """A scorer by both parts, weighted.
 
         Args:
@@ -143,7 +180,7 @@ class Described(ComplEx):
             return self.tail_query(known_QK, self.relation_rows(relation_Q)) * weight_K
 
         return RowScorer(
-            self.metric,
+            self.score,
             row_EK,
             row_EK,
             ask_tail=ask,

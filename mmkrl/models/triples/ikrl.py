@@ -16,21 +16,29 @@ not tell: it is chosen on validation triples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmkrl.data.views.graph import EntityImages
-from mmkrl.evaluate.exact.scorer import Metric
-from mmkrl.models.triples.base import TripleModel
-from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.scores import RowScorer
+from mmkrl.evaluate.exact.scores import L1, GraphScore
+from mmkrl.models.triples.base import (
+    GraphInputs,
+    Measure,
+    RowScorer,
+    Stage,
+    TripleModel,
+    best_weight,
+)
+from mmkrl.models.triples.config import WHOLE, TripleConfig
 from mmkrl.models.triples.transe import TransE
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
 
 STRUCTURE, IMAGE = "s", "i"
+UNION_WEIGHTS = tuple(i / 10 for i in range(11))
+"""Weights of the structure that UNION may have; the image vectors have the rest."""
 _TINY = 1e-12
 _ROWS = 4096  # images whose features are read at once
 
@@ -39,20 +47,21 @@ class IKRL(TripleModel):
     """IKRL. The row of an entity holds its structure vector, then its image vector.
 
     Args:
-        entities: Number of entities.
-        relations: Number of relations.
+        inputs: Sizes of the graph, and the images of all entities.
         config: Sizes, loss and the section ``ikrl``.
-        images: The images of all entities.
     """
 
-    metric: Metric = "l1"
+    score: GraphScore = L1()
+    views = (WHOLE, "sbr", "ibr", "union")
+    """By all energies; by the structure alone, by the images alone, and by both, weighted."""
     mean: Tensor
 
-    def __init__(
-        self, entities: int, relations: int, config: TripleConfig, images: EntityImages
-    ) -> None:
-        super().__init__(relations, config)
-        self.structure = TransE(entities, relations, _of_structure(config))
+    def __init__(self, inputs: GraphInputs, config: TripleConfig) -> None:
+        super().__init__(inputs, config)
+        images = inputs.images
+        assert images is not None
+        alone = GraphInputs(inputs.entities, inputs.relations)
+        self.structure = TransE(alone, _of_structure(config))
         self.images = images
         features = images.feature_MD.shape[1]
         self.register_buffer("mean", torch.zeros(features), persistent=False)
@@ -63,6 +72,28 @@ class IKRL(TripleModel):
         nn.init.trunc_normal_(
             self.projection.weight, std=deviation, a=-6 * deviation, b=6 * deviation
         )
+
+    @classmethod
+    def looks_at_images(cls, config: TripleConfig) -> bool:  # noqa: ARG003 - whatever it says
+        """Always."""
+        return True
+
+    @classmethod
+    def problems(cls, config: TripleConfig) -> Iterator[str]:
+        """Those of every model, and that each energy's loss needs corruptions of its own."""
+        yield from super().problems(config)
+        if config.ikrl.objective == "each" and config.negatives.shared_by > 1:
+            yield "negatives.shared_by > 1 compares sums of energies; set ikrl.objective=summed"
+
+    def stages(self) -> list[Stage]:
+        """The structure alone, the projection of images alone, then both."""
+        config, own = self.config, self.config.ikrl
+        rate = own.learning_rate or config.learning_rate
+        return [
+            Stage("structure", own.warmup_epochs, config.learning_rate, "structure"),
+            Stage("projection", own.projection_epochs, rate, "projection"),
+            Stage("joint", config.epochs, rate),
+        ]
 
     def tables(self) -> tuple[nn.Embedding, nn.Embedding]:
         """The structure's tables."""
@@ -164,8 +195,25 @@ class IKRL(TripleModel):
     def _energies(self) -> dict[str, float]:
         return dict.fromkeys(map(str, self.config.ikrl.energies), 1.0)
 
+    def view(self, name: str, measure: Measure) -> RowScorer:
+        """By all it has, or by :meth:`weighted` energies of structure and images."""
+        if name == WHOLE:
+            return self.scorer()
+        fixed = {"sbr": 1.0, "ibr": 0.0}
+        structure = fixed[name] if name in fixed else self.union_weight(measure)
+        return self.weighted({"ss": structure, "ii": 1 - structure})
+
+    def union_weight(self, measure: Measure) -> float:
+        """UNION's weight of the structure with the best validation MRR, the smallest of equals."""
+        row_EK = self.every_row()
+
+        def union(weight: float) -> RowScorer:
+            return self.weighted({"ss": weight, "ii": 1 - weight}, row_EK)
+
+        return best_weight(UNION_WEIGHTS, union, measure)[0]
+
     @torch.no_grad()
-    def view(self, energies: Mapping[str, float], row_EK: Tensor | None = None) -> RowScorer:
+    def weighted(self, energies: Mapping[str, float], row_EK: Tensor | None = None) -> RowScorer:
         """A scorer by some energies: SBR is ``{"ss": 1}``, IBR ``{"ii": 1}``, UNION both, weighted.
 
         Args:
@@ -179,7 +227,7 @@ class IKRL(TripleModel):
             return weighted_query(known_QK, sign * self.relation_rows(relation_Q), kept)
 
         return RowScorer(
-            self.metric,
+            self.score,
             weighted_answers(rows, kept),
             rows,
             ask_tail=lambda head_QK, relation_Q: ask(head_QK, relation_Q, 1),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -16,19 +14,12 @@ from mmkrl.data.splits.names import TRAIN, VALIDATION
 from mmkrl.data.views.entity_texts import EntityTexts
 from mmkrl.data.views.graph import EntityImages, Graph
 from mmkrl.errors import UserError
-from mmkrl.evaluate.exact.scorer import Scorer
 from mmkrl.evaluate.exact.triple_filter import KnownTriples
 from mmkrl.evaluate.exact.triple_ranks import triple_ranks
-from mmkrl.models.triples.complex_text import Described
+from mmkrl.models.triples.base import RowScorer, Stage, make_model
 from mmkrl.models.triples.config import WHOLE, TripleConfig
-from mmkrl.models.triples.ikrl import IKRL
-from mmkrl.models.triples.registry import make_model
 from mmkrl.train.learner import Batch, Phase
 
-UNION_WEIGHTS = tuple(i / 10 for i in range(11))
-"""Weights of the structure that UNION may have; the image vectors have the rest."""
-AGREEMENT_WEIGHTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-"""Weights that texts and images may have beside the structure of ``described``."""
 _SAMPLE_SEED = 0
 
 
@@ -69,29 +60,20 @@ class TripleLearner:
         self.module = make_model(graph, config, images, texts)
 
     def phases(self) -> list[Phase]:
-        """One phase; for IKRL phases of TransE alone and of the projection alone before it."""
-        config = self._config
-        if config.model != "ikrl":
-            return [self._phase("train", config.epochs, config.learning_rate, "")]
-        rate = config.ikrl.learning_rate or config.learning_rate
-        plan = [
-            ("structure", config.ikrl.warm_epochs, config.learning_rate, "structure"),
-            ("projection", config.ikrl.projection_epochs, rate, "projection"),
-            ("joint", config.epochs, rate, ""),
-        ]
-        return [self._phase(*one) for one in plan if one[1]]
+        """The stages that the model asks for."""
+        return [self._phase(stage) for stage in self.module.stages() if stage.epochs]
 
-    def _phase(self, name: str, epochs: int, rate: float, branch: str) -> Phase:
+    def _phase(self, stage: Stage) -> Phase:
         config = self._config
-        steps = math.ceil(epochs * len(self._train_N3) / config.batch_size)
+        steps = math.ceil(stage.epochs * len(self._train_N3) / config.batch_size)
         return Phase(
-            name,
+            stage.name,
             steps,
-            rate * config.pairs if config.optimizer == "sgd" else rate,
-            branch,
+            stage.learning_rate * (config.pairs if config.optimizer == "sgd" else 1),
+            stage.branch,
             optimizer=config.optimizer,
             warmup=config.warmup,
-            final=config.final_rate,
+            final=config.final_learning_rate,
             bounds=self.module.bounds(),
             validate_steps=math.ceil(steps / config.validations),
             patience=config.patience,
@@ -119,16 +101,12 @@ class TripleLearner:
         """Filtered link prediction, heads and tails, on (a sample of) the validation triples.
 
         The filter knows training and validation triples; those of the test are not looked at.
-        Of ``described``, the weight of its texts and images is chosen first, and kept in the model.
+        What the model chooses by them, it chooses first.
         """
-        if not isinstance(self.module, Described):
-            return self._measure(self.scorer())
         self.module.eval()
-        weight, metrics = self._best_weight(AGREEMENT_WEIGHTS, partial(self.module.view, 1.0))
-        self.module.weight.fill_(weight)
-        return metrics
+        return self.module.choose(self._measure)
 
-    def _measure(self, scorer: Scorer) -> dict[str, float]:
+    def _measure(self, scorer: RowScorer) -> dict[str, float]:
         ranks = triple_ranks(scorer, self._validation_N3, known=self._known)
         rank_N = np.concatenate([ranks.head.filtered_N, ranks.tail.filtered_N])
         return {
@@ -137,42 +115,14 @@ class TripleLearner:
             "mean_rank": float(rank_N.mean()),
         }
 
-    def scorer(self, view: str = WHOLE) -> Scorer:
+    def scorer(self, view: str = WHOLE) -> RowScorer:
         """The model as its evaluation sees it.
 
         Args:
-            view: One of the configuration's ``views``; ``union`` takes :meth:`union_weight`.
+            view: One of the configuration's ``views``; what it weighs is chosen on validation.
         """
-        assert view in self._config.views
         self.module.eval()
-        if view == WHOLE:
-            return self.module.scorer()
-        if isinstance(self.module, Described):
-            return self.module.view(*((1.0, 0.0) if view == "structure" else (0.0, 1.0)))
-        assert isinstance(self.module, IKRL)
-        fixed = {"sbr": 1.0, "ibr": 0.0}
-        structure = fixed[view] if view in fixed else self.union_weight()
-        return self.module.view({"ss": structure, "ii": 1 - structure})
-
-    def union_weight(self) -> float:
-        """UNION's weight of the structure with the best validation MRR, the smallest of equals."""
-        model = self.module
-        assert isinstance(model, IKRL)
-        model.eval()
-        row_EK = model.every_row()
-
-        def union(weight: float) -> Scorer:
-            return model.view({"ss": weight, "ii": 1 - weight}, row_EK)
-
-        return self._best_weight(UNION_WEIGHTS, union)[0]
-
-    def _best_weight(
-        self, weights: Sequence[float], scorer_of: Callable[[float], Scorer]
-    ) -> tuple[float, dict[str, float]]:
-        """The weight with the best validation MRR, the smallest of equals, and its metrics."""
-        found = {weight: self._measure(scorer_of(weight)) for weight in weights}
-        best = max(found, key=lambda weight: found[weight]["mrr"])
-        return best, found[best]
+        return self.module.view(view, self._measure)
 
 
 def _sample(triple_N3: IntArray, count: int) -> IntArray:

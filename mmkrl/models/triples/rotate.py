@@ -10,26 +10,26 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mmkrl.evaluate.exact.scorer import Metric
-from mmkrl.models.triples.base import TripleModel
+from mmkrl.evaluate.exact.scores import GraphScore, Modulus
+from mmkrl.models.triples.base import GraphInputs, TripleModel
+from mmkrl.models.triples.bilinear import complex_product
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.scores import complex_product
 
 
 class RotatE(TripleModel):
     """RotatE.
 
     Args:
-        entities: Number of entities.
-        relations: Number of relations.
+        inputs: Sizes of the graph.
         config: Dimension and loss.
     """
 
-    metric: Metric = "modulus"
+    score: GraphScore = Modulus()
+    complex_valued = True
 
-    def __init__(self, entities: int, relations: int, config: TripleConfig) -> None:
-        super().__init__(relations, config)
-        self.add_tables(entities, relation_width=config.dimension // 2)
+    def __init__(self, inputs: GraphInputs, config: TripleConfig) -> None:
+        super().__init__(inputs, config)
+        self.add_tables(inputs.entities, relation_width=config.dimension // 2)
         ends = (config.margin + 2) / (config.dimension // 2)
         nn.init.uniform_(self.entity.weight, -ends, ends)
         nn.init.uniform_(self.relation.weight, -math.pi, math.pi)

@@ -1,8 +1,9 @@
 """TransE: a relation is a translation (Bordes et al., NIPS 2013).
 
-E(h, r, t) = |h + r - t|, L1 or L2. The energy, the margin loss and the unit sphere are the paper's;
-the unit ball is that of later released codes (Fast-TransX, IKRL). On CPUs, with a margin loss and
-sparse tables, loss and gradients come from a compiled loop; otherwise from torch.
+E(h, r, t) = |h + r - t|, L1 or L2; any other graph score may compare h + r with t. The energy, the
+margin loss and the unit sphere are the paper's; the unit ball is that of later released codes
+(Fast-TransX, IKRL). On CPUs, with a margin loss and sparse tables, loss and gradients of L1 and L2
+come from a compiled loop; otherwise from torch.
 """
 
 from __future__ import annotations
@@ -13,26 +14,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmkrl.evaluate.exact.scorer import Metric
+from mmkrl.evaluate.exact.scores import L1, L2, GraphScore
 from mmkrl.kernels.translation import Pairs, translation_hinge
-from mmkrl.models.triples.base import TripleModel
+from mmkrl.models.triples.base import GraphInputs, TripleModel
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
+
+_NORMS: dict[type[GraphScore], int] = {L1: 1, L2: 2}
+"""Scores that the compiled loop knows, and what it calls them."""
 
 
 class TransE(TripleModel):
     """TransE.
 
     Args:
-        entities: Number of entities.
-        relations: Number of relations.
-        config: Dimension, norm, bound and loss.
+        inputs: Sizes of the graph.
+        config: Dimension, score, bound and loss.
     """
 
-    def __init__(self, entities: int, relations: int, config: TripleConfig) -> None:
-        super().__init__(relations, config)
-        self.add_tables(entities)
-        self.metric: Metric = "l1" if config.norm == 1 else "l2"
+    score: GraphScore = L1()
+    takes_score = True
+
+    def __init__(self, inputs: GraphInputs, config: TripleConfig) -> None:
+        super().__init__(inputs, config)
+        self.add_tables(inputs.entities)
         ends = 6 / config.dimension**0.5
         for table in (self.entity, self.relation):
             torch.nn.init.uniform_(table.weight, -ends, ends)
@@ -54,12 +60,12 @@ class TransE(TripleModel):
 
     def forward(self, branch: str, batch: Batch) -> dict[str, Tensor]:
         """The named losses of one step."""
-        weights = self.entity.weight, self.relation.weight
+        weights, norm = (self.entity.weight, self.relation.weight), _NORMS.get(type(self.score))
         plain = self.config.loss == "margin" and "pool" not in batch.shared
-        if not (plain and self.config.sparse and weights[0].is_cpu):
+        if norm is None or not (plain and self.config.sparse and weights[0].is_cpu):
             return super().forward(branch, batch)
         pairs = Pairs(*(batch.rows[name].numpy() for name in ("triple", "other", "slot")))
-        how = self.config.margin, self.config.norm
+        how = self.config.margin, norm
         loss: Tensor = TranslationHinge.apply(*weights, pairs, *how)  # type: ignore[no-untyped-call]
         return {"margin": loss}
 
@@ -78,21 +84,21 @@ class TranslationHinge(torch.autograd.Function):
     ) -> Tensor:
         """The loss; its gradients are computed on the way."""
         tables = entity_ED.detach().numpy(), relation_RD.detach().numpy()
-        loss, slopes = translation_hinge(*tables, pairs, margin, norm)
-        entities, relations = slopes.used_2
-        parts = slice(entities), slice(len(slopes.row_U) - relations, None)
-        context.slopes = [(slopes.row_U[part], slopes.value_UD[part]) for part in parts]
+        loss, grad = translation_hinge(*tables, pairs, margin, norm)
+        entities, relations = grad.used_2
+        parts = slice(entities), slice(len(grad.row_U) - relations, None)
+        context.grads = [(grad.row_U[part], grad.value_UD[part]) for part in parts]
         context.shapes = entity_ED.shape, relation_RD.shape
         return entity_ED.new_tensor(loss)
 
     @staticmethod
-    def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(context: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the rows that were touched."""
         gradients = []
-        for (row_U, value_UD), shape in zip(context.slopes, context.shapes, strict=True):
+        for (row_U, value_UD), shape in zip(context.grads, context.shapes, strict=True):
             values = torch.from_numpy(value_UD)
-            if float(slope) != 1:
-                values = values * slope
+            if float(grad) != 1:
+                values = values * grad
             index = torch.from_numpy(row_U)[None]
             gradients.append(torch.sparse_coo_tensor(index, values, shape, check_invariants=False))
         return (*gradients, None, None, None)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmkrl.evaluate.exact.scores import graph_score
+
 METRICS = ("l1", "l2", "modulus", "dot", "order")
 
 
@@ -17,6 +19,10 @@ class Vectors:
     metric: str
     entity_ED: Tensor
     relation_RD: Tensor
+
+    @property
+    def score(self):
+        return graph_score(self.metric)
 
     @property
     def candidate_ED(self):

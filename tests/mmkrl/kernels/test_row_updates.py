@@ -14,9 +14,9 @@ def given():
     weight_ND = generator.normal(size=(9, 5)).astype(np.float32) * 0.5
     row_U = np.array([7, 0, 3, 4])
     weight_ND[4] = 0
-    slope_UD = generator.normal(size=(4, 5)).astype(np.float32)
-    slope_UD[3] = 0  # a row of zeros that stays
-    return weight_ND, row_U, slope_UD
+    grad_UD = generator.normal(size=(4, 5)).astype(np.float32)
+    grad_UD[3] = 0  # a row of zeros that stays
+    return weight_ND, row_U, grad_UD
 
 
 def held(row, bound):
@@ -36,28 +36,28 @@ def check(weight_ND, before_ND, expected):
 
 @BOUNDS
 def test_descend(given, bound):
-    weight_ND, row_U, slope_UD = given
+    weight_ND, row_U, grad_UD = given
     before_ND, expected = weight_ND.copy(), {}
-    for row, slopes in zip(row_U.tolist(), slope_UD.tolist(), strict=True):
-        moved = [w - 0.3 * s for w, s in zip(before_ND[row].tolist(), slopes, strict=True)]
+    for row, grads in zip(row_U.tolist(), grad_UD.tolist(), strict=True):
+        moved = [w - 0.3 * s for w, s in zip(before_ND[row].tolist(), grads, strict=True)]
         expected[row] = held(moved, bound)
-    descend(weight_ND, row_U, slope_UD, 0.3, bound)
+    descend(weight_ND, row_U, grad_UD, 0.3, bound)
     check(weight_ND, before_ND, expected)
 
 
 @BOUNDS
 def test_adagrad(given, bound):
-    weight_ND, row_U, slope_UD = given
+    weight_ND, row_U, grad_UD = given
     sum_ND = np.abs(weight_ND) * 0.1
     before_ND, total_ND, expected = weight_ND.copy(), sum_ND.copy(), {}
-    for row, slopes in zip(row_U.tolist(), slope_UD.tolist(), strict=True):
+    for row, grads in zip(row_U.tolist(), grad_UD.tolist(), strict=True):
         moved = []
-        for d, slope in enumerate(slopes):
-            total_ND[row, d] += slope**2
-            step = 0.3 * slope / (float(total_ND[row, d]) ** 0.5 + 1e-10)
+        for d, grad in enumerate(grads):
+            total_ND[row, d] += grad**2
+            step = 0.3 * grad / (float(total_ND[row, d]) ** 0.5 + 1e-10)
             moved.append(float(before_ND[row, d]) - step)
         expected[row] = held(moved, bound)
-    adagrad((weight_ND, sum_ND), row_U, slope_UD, 0.3, bound)
+    adagrad((weight_ND, sum_ND), row_U, grad_UD, 0.3, bound)
     check(weight_ND, before_ND, expected)
     np.testing.assert_allclose(sum_ND, total_ND, rtol=1e-6)
 

@@ -30,14 +30,14 @@ def replaced(pairs, b, k):
     return parts
 
 
-def gradients(slopes, shapes):
+def gradients(grads, shapes):
     """Both gradients as dense arrays."""
-    entities, relations = slopes.used_2
-    parts = slice(entities), slice(len(slopes.row_U) - relations, None)
+    entities, relations = grads.used_2
+    parts = slice(entities), slice(len(grads.row_U) - relations, None)
     dense = [np.zeros(shape, np.float32) for shape in shapes]
     for gradient_ND, part in zip(dense, parts, strict=True):
-        assert len(set(slopes.row_U[part].tolist())) == len(slopes.row_U[part])
-        gradient_ND[slopes.row_U[part]] = slopes.value_UD[part]
+        assert len(set(grads.row_U[part].tolist())) == len(grads.row_U[part])
+        gradient_ND[grads.row_U[part]] = grads.value_UD[part]
     return dense
 
 
@@ -77,25 +77,25 @@ def test_loss_and_gradients_against_torch(norm, count, margin):
     positive_B = scores(*torch.from_numpy(pairs.triple_B3).unbind(dim=1))
     expected = margin_hinge(positive_B, negative_BK, margin)
     expected.backward()
-    loss, slopes = translation_hinge(*tables, pairs, margin, norm)
+    loss, grads = translation_hinge(*tables, pairs, margin, norm)
     assert loss == pytest.approx(expected.item(), rel=1e-6, abs=1e-6)
     shapes = entity_ED.shape, relation_RD.shape
-    for gradient_ND, table in zip(gradients(slopes, shapes), (entity_ED, relation_RD), strict=True):
+    for gradient_ND, table in zip(gradients(grads, shapes), (entity_ED, relation_RD), strict=True):
         np.testing.assert_allclose(gradient_ND, table.grad.numpy(), atol=1e-6)
 
 
 @NORMS
-def test_where_a_length_is_zero_the_slope_is_zero(norm):
+def test_where_a_length_is_zero_the_gradient_is_zero(norm):
     tables = np.zeros((3, 4), np.float32), np.zeros((1, 4), np.float32)
     pairs = Pairs(np.array([[0, 0, 1]]), np.array([[2]]), np.array([[0]], np.int8))
-    loss, slopes = translation_hinge(*tables, pairs, 1.0, norm)
+    loss, grads = translation_hinge(*tables, pairs, 1.0, norm)
     assert loss == 1
-    for gradient_ND in gradients(slopes, ((3, 4), (1, 4))):
+    for gradient_ND in gradients(grads, ((3, 4), (1, 4))):
         assert not gradient_ND.any()
 
 
 def test_pairs_beyond_the_margin_touch_no_row():
     (entity_ED, relation_RD), pairs = draw(1)
-    loss, slopes = translation_hinge(entity_ED, relation_RD, pairs, -1e6, 1)
+    loss, grads = translation_hinge(entity_ED, relation_RD, pairs, -1e6, 1)
     assert loss == 0
-    assert slopes.used_2.tolist() == [0, 0]
+    assert grads.used_2.tolist() == [0, 0]

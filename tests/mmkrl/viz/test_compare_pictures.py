@@ -7,7 +7,7 @@ from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import IMAGES, INSTANCES, RELATIONSHIPS
 from mmkrl.io.storage import locate
 from mmkrl.viz.compare_pictures import RelevantImages, best_images
-from tests.mmkrl.serving.test_answering import small_space
+from tests.mmkrl.serving.test_pyfunc import small_space
 
 QUERIES = ["cat | eats | fish", "man | rides | horse"]
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import IMAGES
-from mmkrl.evaluate.tasks.arithmetic import FOUND, Swap, SwapResult
+from mmkrl.evaluate.config import Swap
+from mmkrl.evaluate.tasks.arithmetic import FOUND, SwapResult
 from mmkrl.io.storage import locate
 from mmkrl.viz.gallery import Picture
 from mmkrl.viz.swaps import swaps_page

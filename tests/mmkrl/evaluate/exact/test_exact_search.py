@@ -1,4 +1,4 @@
-"""Exact search against plain loops: ties, equal items, collapsed spaces, shards, neighbours."""
+"""Exact search against plain loops: ties, equal items, collapsed spaces, neighbours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch.nn.functional import normalize
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact import exact_search
-from mmkrl.evaluate.exact.exact_search import best_items, merged, nearest_neighbours
+from mmkrl.evaluate.exact.exact_search import best_items, nearest_neighbours
+from mmkrl.evaluate.exact.rounding import lengths, product_error
+from mmkrl.evaluate.exact.scores import Dot
 from tests.mmkrl.evaluate.plain_triples import plain_score
 
 
@@ -53,9 +55,9 @@ def near(rows, width, seed):
 @pytest.mark.parametrize("make", [whole, spread, near])
 @pytest.mark.parametrize("k", [1, 7, 300])
 def test_the_best_items_are_those_of_plain_loops(make, k, monkeypatch):
-    monkeypatch.setattr(exact_search, "_BLOCK", 64)
+    monkeypatch.setattr(exact_search, "_SCORES", 7 * 250)
     query_QD, item_ID = make(20, 33, 1), make(250, 33, 2)
-    same(best_items(query_QD, item_ID, k, chunk=7), plain_best(query_QD, item_ID, k))
+    same(best_items(query_QD, item_ID, k), plain_best(query_QD, item_ID, k))
 
 
 def test_one_item_may_be_left_out():
@@ -67,9 +69,9 @@ def test_one_item_may_be_left_out():
 
 
 @pytest.mark.parametrize("form", [whole, near])
-def test_more_doubtful_items_than_there_is_room_for(form, monkeypatch):
-    """Float32, then the exact scores of all items, take over; the result is the same."""
-    monkeypatch.setattr(exact_search, "_ROOM", 4)
+def test_very_many_items_that_float32_cannot_tell_apart(form, monkeypatch):
+    """Also where each query is searched for alone."""
+    monkeypatch.setattr(exact_search, "_SCORES", 1)
     item_ID = form(3, 16, 0)[torch.arange(600) % 3]
     query_QD = form(10, 16, 1)
     same(best_items(query_QD, item_ID, 2), plain_best(query_QD, item_ID, 2))
@@ -79,20 +81,6 @@ def test_a_collapsed_space_is_ordered_by_position():
     vector_ND = torch.ones(800, 5)
     found = nearest_neighbours(vector_ND, 2)
     assert found.item_QK[:4].tolist() == [[1, 2], [0, 2], [0, 1], [0, 1]]
-
-
-@pytest.mark.parametrize("cuts", [[100], [1, 2], [30, 30, 199]])
-def test_merged_shards_are_the_whole(cuts):
-    item_ID = whole(200, 5, 3)
-    left_out_Q = np.arange(200)
-    shards, first = [], 0
-    for shard_ID in item_ID.tensor_split(cuts):
-        if len(shard_ID):
-            found = best_items(item_ID, shard_ID, 9, left_out_Q=left_out_Q, first=first)
-            shards.append(found)
-        first += len(shard_ID)
-    expected = nearest_neighbours(item_ID, 9)
-    same(merged(shards), (expected.item_QK, expected.score_QK))
 
 
 def test_neighbours_are_those_of_plain_loops():
@@ -105,11 +93,9 @@ def test_neighbours_are_those_of_plain_loops():
 def test_fast_scores_are_within_their_bounds(make, width):
     query_QD, item_ID = make(50, width, 5), make(400, width, 6)
     exact_QI = query_QD.double() @ item_ID.double().T
-    for form in exact_search._forms(item_ID):
-        form_QD, doubt = form.as_multiplied(query_QD)
-        fast_QI = (form_QD @ form.item_ID.T).double()
-        allowed_QI = torch.from_numpy(doubt.error_Q)[:, None] + doubt.share * fast_QI.abs()
-        assert bool(((fast_QI - exact_QI).abs() <= allowed_QI).all())
+    fast_QI = Dot().fast(query_QD, item_ID).double()
+    error_Q = product_error(width, lengths(query_QD), float(lengths(item_ID).max()))
+    assert bool(((fast_QI - exact_QI).abs() <= torch.from_numpy(error_Q)[:, None]).all())
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from torch.nn.functional import normalize
 
 from mmkrl.data.views.vocabulary import caption_words
 from mmkrl.errors import UserError
+from mmkrl.evaluate.config import Swap
 from mmkrl.evaluate.tasks.arithmetic import (
     ARITHMETIC,
     FOUND,
-    Swap,
     answers,
     arithmetic_tasks,
     ridge_words,

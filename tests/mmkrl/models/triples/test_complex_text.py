@@ -9,13 +9,14 @@ import torch
 from mmkrl.data.views.entity_texts import EntityTexts
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact.triple_ranks import triple_scores
-from mmkrl.models.triples.complex_text import mean_images
+from mmkrl.models.triples.base import make_model
+from mmkrl.models.triples.complex_text import AGREEMENT_WEIGHTS, mean_images
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.learner import AGREEMENT_WEIGHTS, TripleLearner
-from mmkrl.models.triples.registry import make_model
+from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Batch
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.support.graphs import ENTITIES, RELATIONS
 
 TRIPLES = np.array([[0, 0, 1], [5, 2, 3], [3, 1, 2], [13, 2, 13]])
@@ -32,8 +33,10 @@ def texts():
 
 
 def config_of(**fields):
-    own = {"dropout": 0.0} | fields.pop("described", {})
-    return TripleConfig(model="described", dimension=6, loss="one_vs_all", described=own, **fields)
+    own = {"dropout": 0.0} | fields.pop("complex_text", {})
+    return TripleConfig(
+        model="complex_text", dimension=6, loss="one_vs_all", complex_text=own, **fields
+    )
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def spaces_of(texts, images=None):
 
 @pytest.mark.parametrize("pictured", [False, True])
 def test_scores_are_those_of_the_definition(make, texts, images, pictured):
-    model = make(described={"images": pictured})
+    model = make(complex_text={"images": pictured})
     model.weight.fill_(2.5)
     spaces = spaces_of(texts, images if pictured else None)
     expected = []
@@ -94,7 +97,7 @@ def test_scores_are_those_of_the_definition(make, texts, images, pictured):
 def test_views_weigh_both_parts(make, texts):
     model = make()
     for weights in ((1.0, 0.0), (0.0, 1.0), (0.5, 3.0)):
-        scorer = model.view(*weights)
+        scorer = model.weighted(*weights)
         for h, r, t in TRIPLES.tolist():
             query_1D = scorer.tail_query(torch.tensor([h]), torch.tensor([r]))
             expected = weights[0] * structure_loop(model, h, r, t)
@@ -122,7 +125,7 @@ def test_the_losses_are_cross_entropies_of_the_sum_and_of_each_part(make, texts)
 
 
 def test_dropout_depends_on_the_place_in_the_batch_alone(make):
-    model = make(described={"dropout": 0.5})
+    model = make(complex_text={"dropout": 0.5})
     triple_B3 = torch.from_numpy(TRIPLES)
     whole = model("", Batch({"triple": triple_B3}, seed=3, start=0, total=4))
     halves = [
@@ -137,7 +140,7 @@ def test_dropout_depends_on_the_place_in_the_batch_alone(make):
 
 
 def test_texts_and_images_stay_as_they_are_and_out_of_checkpoints(make):
-    model = make(described={"images": True})
+    model = make(complex_text={"images": True})
     assert "frozen_EK" not in model.state_dict()
     assert "weight" in model.state_dict()
     assert not model.frozen_EK.requires_grad
@@ -163,7 +166,7 @@ def test_learning_chooses_the_weight_on_validation_and_beats_structure(graph, tm
     glosses = torch.roll(steps, -1, dims=0)
     texts = EntityTexts(torch.stack([steps, glosses], dim=1), torch.zeros(ENTITIES, 2, 1))
     config = config_of(
-        epochs=40, batch_size=10, learning_rate=0.1, validations=4, described={"dropout": 0.2}
+        epochs=40, batch_size=10, learning_rate=0.1, validations=4, complex_text={"dropout": 0.2}
     )
     torch.manual_seed(0)
     learner = TripleLearner(graph, config, texts=texts, seed=0)
@@ -197,4 +200,4 @@ def test_it_needs_texts_and_if_asked_images(graph, images, texts):
     with pytest.raises(UserError, match="learns from texts"):
         make_model(graph, config_of(), images, None)
     with pytest.raises(UserError, match="learns from images"):
-        make_model(graph, config_of(described={"images": True}), None, texts)
+        make_model(graph, config_of(complex_text={"images": True}), None, texts)

@@ -8,8 +8,8 @@ import torch
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.exact.triple_ranks import triple_scores
+from mmkrl.models.triples.base import make_model
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.models.triples.registry import make_model
 from mmkrl.train.learner import Batch
 
 AGGREGATIONS = pytest.mark.parametrize("aggregation", ["att", "max", "avg"])
@@ -191,7 +191,7 @@ def test_views_weigh_structure_and_images(make, graph, weight):
     model = make("ikrl")
     rows, relations = model.every_row().tolist(), model.structure.relation.weight.tolist()
     found = triple_scores(
-        model.view({"ss": weight, "ii": 1 - weight}), graph.triples["train"]
+        model.weighted({"ss": weight, "ii": 1 - weight}), graph.triples["train"]
     ).tolist()
     for (h, r, t), score in zip(graph.triples["train"].tolist(), found, strict=True):
         parts = [

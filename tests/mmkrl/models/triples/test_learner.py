@@ -8,8 +8,9 @@ from mmkrl.data.views.graph import Graph
 from mmkrl.errors import UserError
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 LOOP = LoopConfig(log_steps=1, checkpoint_steps=1000)
 
@@ -30,12 +31,12 @@ def same(left, right):
         ({"model": "transe"}, [("train", 26, "", 0.1, 6)]),
         ({"model": "transe", "optimizer": "sgd"}, [("train", 26, "", 0.6, 6)]),
         (
-            {"model": "ikrl", "ikrl": {"warm_epochs": 2, "learning_rate": 0.05}},
+            {"model": "ikrl", "ikrl": {"warmup_epochs": 2, "learning_rate": 0.05}},
             [("structure", 13, "structure", 0.1, 3), ("joint", 26, "", 0.05, 6)],
         ),
-        ({"model": "ikrl", "ikrl": {"warm_epochs": 0}}, [("joint", 26, "", 0.1, 6)]),
+        ({"model": "ikrl", "ikrl": {"warmup_epochs": 0}}, [("joint", 26, "", 0.1, 6)]),
         (
-            {"model": "ikrl", "ikrl": {"warm_epochs": 2, "projection_epochs": 1}},
+            {"model": "ikrl", "ikrl": {"warmup_epochs": 2, "projection_epochs": 1}},
             [
                 ("structure", 13, "structure", 0.1, 3),
                 ("projection", 7, "projection", 0.1, 2),
@@ -141,7 +142,7 @@ EASY = {
     "distmult": {"loss": "self_adversarial", "margin": 0.0},
     "complex": {"loss": "one_vs_all", "n3": 1e-4},
     "rotate": {"loss": "self_adversarial", "margin": 3.0, "dimension": 32},
-    "ikrl": {"margin": 4.0, "ikrl": {"warm_epochs": 60}},
+    "ikrl": {"margin": 4.0, "ikrl": {"warmup_epochs": 60}},
 }
 REACHED = {"distmult": 0.5}  # a symmetric score cannot tell a relation from its inverse
 
@@ -168,17 +169,17 @@ def test_shared_corruptions_teach_as_well(graph, loss, tmp_path):
 
 
 def test_views_of_a_trained_model(graph, images, tmp_path):
-    one = learner(graph, images=images, model="ikrl", ikrl={"warm_epochs": 5})
+    one = learner(graph, images=images, model="ikrl", ikrl={"warmup_epochs": 5})
     fit(one, LOOP, LocalContext(tmp_path), seed=0)
     found = {}
     for weight in (i / 10 for i in range(11)):
-        view = one.module.view({"ss": weight, "ii": 1 - weight})
+        view = one.module.weighted({"ss": weight, "ii": 1 - weight})
         found[weight] = one._measure(view)["mrr"]
-    chosen = one.union_weight()
+    chosen = one.module.union_weight(one._measure)
     assert found[chosen] == max(found.values())
     assert chosen == min(w for w, mrr in found.items() if mrr == found[chosen])
     for view, weight in (("sbr", 1.0), ("ibr", 0.0), ("union", chosen)):
-        expected = one.module.view({"ss": weight, "ii": 1 - weight})
+        expected = one.module.weighted({"ss": weight, "ii": 1 - weight})
         assert torch.equal(one.scorer(view).candidate_ED, expected.candidate_ED)
     assert one.scorer("all").candidate_ED.shape == (14, 64)
 

@@ -5,20 +5,21 @@ import torch
 
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Phase
-from mmkrl.train.loop import LoopConfig, _set_rate, fit
+from mmkrl.train.loop import _set_learning_rate, fit
 from tests.support.graphs import row_graph, some_images
 
 LOOP = LoopConfig(clip_norm=0.02, checkpoint_steps=5, log_steps=1)
 MODELS = {
     "transe-sgd": {"model": "transe", "optimizer": "sgd", "learning_rate": 0.01},
-    "transe-adagrad": {"model": "transe", "norm": 2, "bound": "sphere"},
+    "transe-adagrad": {"model": "transe", "score": "l2", "bound": "sphere"},
     "transe-adam": {"model": "transe", "optimizer": "adam", "learning_rate": 0.01},
     "complex-against-all": {"model": "complex", "loss": "one_vs_all", "n3": 0.01},
     "distmult-shared": {"model": "distmult", "negatives": {"entities": 3, "shared_by": 2}},
     "rotate": {"model": "rotate", "loss": "self_adversarial"},
-    "ikrl": {"model": "ikrl", "ikrl": {"warm_epochs": 2, "objective": "each"}},
+    "ikrl": {"model": "ikrl", "ikrl": {"warmup_epochs": 2, "objective": "each"}},
 }
 
 
@@ -114,7 +115,7 @@ def test_a_plateau_ends_the_phase(patience, last, tmp_path):
 
 
 def test_the_projection_learns_alone_between_structure_and_both(tmp_path):
-    fields = {"model": "ikrl", "ikrl": {"warm_epochs": 1, "projection_epochs": 1}}
+    fields = {"model": "ikrl", "ikrl": {"warmup_epochs": 1, "projection_epochs": 1}}
     kept = {}
     one = scripted([0.1] * 99, **fields)
     begin = one.begin
@@ -131,7 +132,7 @@ def test_the_projection_learns_alone_between_structure_and_both(tmp_path):
 
 
 def test_the_phase_after_a_plateau_has_its_own_patience(tmp_path):
-    fields = {"model": "ikrl", "patience": 1, "ikrl": {"warm_epochs": 6}}
+    fields = {"model": "ikrl", "patience": 1, "ikrl": {"warmup_epochs": 6}}
     values = [0.9, 0.5, 0.1, 0.2, 0.15]  # the first phase is better; the second still goes on
     one = scripted(values, **fields)
     context = LocalContext(tmp_path)
@@ -179,7 +180,7 @@ def test_learning_rates_fall_to_their_share(warmup, final):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=9.0)
     phase, rates = Phase("p", 100, 0.5, "", warmup=warmup, final=final), []
     for step in range(100):
-        _set_rate(optimizer, phase, step, 0.2)
+        _set_learning_rate(optimizer, phase, step, 0.2)
         rates.append(optimizer.param_groups[0]["lr"])
     rising = round(100 * (0.2 if warmup is None else warmup))
     assert rates[:rising] == pytest.approx([0.5 * (i + 1) / rising for i in range(rising)])

@@ -17,7 +17,7 @@ SIZES = {"dimension": 8, "batch_size": 12, "epochs": 4, "validations": 2}
 TWO = {"entities": 2, "relations": 1}
 CASES = {
     "transe-sgd": {"model": "transe", "optimizer": "sgd", "learning_rate": 0.01, "negatives": TWO},
-    "transe-adagrad": {"model": "transe", "norm": 2, "bound": "sphere", "negatives": TWO},
+    "transe-adagrad": {"model": "transe", "score": "l2", "bound": "sphere", "negatives": TWO},
     "complex-against-all": {"model": "complex", "loss": "one_vs_all", "n3": 0.01},
     "distmult-shared": {"model": "distmult", "negatives": {"entities": 3, "shared_by": 2}},
     "rotate": {"model": "rotate", "loss": "self_adversarial", "negatives": TWO},
@@ -25,7 +25,7 @@ CASES = {
         "model": "ikrl",
         "optimizer": "sgd",
         "learning_rate": 0.003,
-        "ikrl": {"warm_epochs": 2, "objective": "each"},
+        "ikrl": {"warmup_epochs": 2, "objective": "each"},
     },
 }
 # An L1 gradient is a sum of signs; where they cancel to zero or to a rounding error, Adagrad's step
