@@ -157,7 +157,7 @@ class GraphScore:
         candidate_BD: Tensor,  # noqa: ARG002 - likewise
         score_Q: FloatArray,
     ) -> Bounds:
-        """Below the first a fast score is of a worse candidate for certain, above the second a better.
+        """Below the first a fast score is of a worse candidate, above the second of a better one.
 
         Args:
             length_Q: The Euclidean length of the query of each score.
