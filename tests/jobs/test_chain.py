@@ -173,7 +173,7 @@ def test_an_unknown_key_is_named_with_the_nearest(chain):
     assert ended.status == 2
     assert ended.error == (
         "error: unknown key 'query.imagee'; did you mean 'image'? "
-        "(valid keys here: count, image, text)"
+        "(valid keys here: count, head, image, relation, tail, text)"
     )
 
 
