@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: setup demo test test-ray test-other bench lint format mlflow-server
+.PHONY: setup demo test test-ray test-other bench lint format results mlflow-server
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,10 @@ test-other: setup
 bench: setup
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python -m benchmarks.run --quick
+
+# Every published number on one page; the files it is made from are docs/results/*.json.
+results: setup
+	$(BIN)/python -m jobs.publish_results --page docs/results.md
 
 # A tracking server with passwords for a team; what it keeps lies in MLFLOW_FOLDER.
 mlflow-server: setup

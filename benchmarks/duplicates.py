@@ -27,10 +27,11 @@ from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.schemas import HASHES
 from mmkrl.io.storage import Location, locate
+from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.mining.dedupe.hamming import distances
 from mmkrl.mining.dedupe.hash_table import column
 from mmkrl.mining.dedupe.phash import isolated_hashes
-from mmkrl.mining.dedupe.workflow import DedupeConfig, group
+from mmkrl.mining.dedupe.workflow import group
 
 _WIDTH, _HEIGHT = 500, 375
 _PLANTED = 0.05

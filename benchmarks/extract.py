@@ -17,13 +17,16 @@ import pyarrow.parquet as pq
 
 from benchmarks.extract_loops import LOOPS, measure, weights_of
 from benchmarks.line import Line
-from cluster.decoding import plan_pieces
+from cluster.config import ClusterConfig, ExtractionResources
+from cluster.decoding import plan_units
 from cluster.extraction import extract, workers
-from cluster.session import RayConfig, session
+from cluster.session import session
 from cluster.units import run_units
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import SourceConfig, plan
+from mmkrl.data.ingest import ingest_unit
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.registry import plan
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.report import extraction_metrics
 from mmkrl.io.storage import Location, locate
@@ -49,12 +52,12 @@ def ingest(place: Location, name: str, path: str, column: str) -> Dataset:
 def ours(folder: Path, corpus: Dataset, backbone: str, rows: int) -> tuple[float, float, float]:
     """Images per second, seconds of start-up, and the largest private memory of a worker."""
     config = ExtractConfig(backbones=(backbone,), weights=weights_of(backbone))
-    pieces = plan_pieces(corpus, config.unit_rows)
-    enough = [p for i, p in enumerate(pieces) if sum(q.stop - q.start for q in pieces[:i]) < rows]
+    planned = plan_units(corpus, config.unit_rows)
+    enough = [u for i, u in enumerate(planned) if sum(v.stop - v.start for v in planned[:i]) < rows]
     began = time.time()
-    units, choices = extract(locate(folder), enough, config)
+    units, choices = extract(locate(folder), enough, config, ExtractionResources())
     print(f"{backbone}: {choices}", file=sys.stderr)
-    figures = extraction_metrics(locate(folder), units, began, workers(config))
+    figures = extraction_metrics(locate(folder), units, began, workers(ExtractionResources()))
     memory = figures["peak_infer_mb"] + figures["peak_decode_mb"]
     return figures["images_per_s"], figures["start_up_s"], memory
 
@@ -73,14 +76,14 @@ def main(quick: bool) -> None:
 def compare(folder: Path, name: str, backbone: str, rows: int) -> None:
     """Ours between two measurements of the limit and of the loops, which are averaged."""
     cores = os.cpu_count() or 1
-    with session(RayConfig()):
+    with session(ClusterConfig()):
         path = f"{os.environ['MMKRL_DATA']}/{name}"
         corpus = ingest(locate(folder / "corpus"), name, path, "jpeg")
     sample = folder / "sample.parquet"
     first = corpus.files("images")[0]
     pq.write_table(corpus.read(first, ["image"]).slice(0, 512), sample)
     before = {loop: measure(loop, backbone, sample, cores) for loop in LOOPS}
-    with session(RayConfig()):
+    with session(ClusterConfig()):
         found, start, memory = ours(folder / "features", corpus, backbone, rows)
     after = {loop: measure(loop, backbone, sample, cores) for loop in LOOPS}
     figures = {loop: statistics.mean((before[loop], after[loop])) for loop in LOOPS}

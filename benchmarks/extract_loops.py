@@ -20,10 +20,10 @@ from PIL import Image
 
 import mmkrl.encoders.torch_setup  # noqa: F401 - must come before torchvision
 from mmkrl.data.pictures import Limits, decode
-from mmkrl.encoders.backbones import BACKBONES
 from mmkrl.encoders.choice import choose_engines
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.engines import CPU_BATCH, Source, make_forward
+from mmkrl.encoders.image_encoder import image_encoder
 
 SIZE = 224
 SECONDS = 8.0  # measured, after a warm-up
@@ -119,7 +119,7 @@ class _Files(torch.utils.data.Dataset):
 
 def plain(backbone: str, images: list[bytes]) -> Callable[[], int]:
     """The loop everybody writes: a DataLoader with torchvision transforms, float32."""
-    network = BACKBONES[backbone].build(weights_of(backbone).get(backbone)).eval()
+    network = image_encoder(backbone).build(weights_of(backbone).get(backbone)).eval()
     loader = itertools.cycle(torch.utils.data.DataLoader(_Files(images), batch_size=32))
 
     @torch.inference_mode()

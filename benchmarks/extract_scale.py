@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from benchmarks.extract import ingest
 from benchmarks.line import Line
-from cluster.decoding import plan_pieces
+from cluster.config import ClusterConfig, ExtractionResources
+from cluster.decoding import plan_units
 from cluster.extraction import extract, workers
-from cluster.session import RayConfig, private_mb, session
+from cluster.session import private_mb, session
 from mmkrl.data.dataset import Dataset
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.report import extraction_metrics
@@ -85,19 +86,18 @@ def repeat(folder: Path, copies: int, rows: int | None) -> None:
 def measure(folder: Path, corpus: Dataset) -> tuple[float, float]:
     """Images per second, and the most memory in MiB."""
     config = ExtractConfig(backbones=(_BACKBONE,))
-    pieces = plan_pieces(corpus, config.unit_rows)
+    planned = plan_units(corpus, config.unit_rows)
     began = time.time()
     with PeakMemory() as peak:
-        units, _ = extract(locate(folder), pieces, config)
-    figures = extraction_metrics(locate(folder), units, began, workers(config))
+        units, _ = extract(locate(folder), planned, config, ExtractionResources())
+    figures = extraction_metrics(locate(folder), units, began, workers(ExtractionResources()))
     return figures["images_per_s"], peak.mb
 
 
 def spilled_bytes() -> int:
     """What the object store of the embedded Ray has written to disk."""
-    import ray  # not at the start: `cluster` must come before
-
-    folder = Path(ray.worker.global_worker.node.get_session_dir_path())
+    temporary = os.environ.get("RAY_TMPDIR", tempfile.gettempdir())
+    folder = Path(temporary, "ray", "session_latest")
     return sum(p.stat().st_size for p in folder.glob("ray_spilled_objects*/*") if p.is_file())
 
 
@@ -110,7 +110,7 @@ def main(quick: bool) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             repeat(folder / "photos", copies, rows)
-            with session(RayConfig()):
+            with session(ClusterConfig()):
                 source = folder / "photos"
                 corpus = ingest(locate(folder / "corpus"), "photos", str(source), "image")
                 found[copies] = (*measure(folder / "features", corpus), spilled_bytes())

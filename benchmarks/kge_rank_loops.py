@@ -93,8 +93,8 @@ def pykeen(scorer: Vectors, test_N3: np.ndarray) -> tuple[float, Found]:
     else:
         model = TransE(**settings, scoring_fct_norm=norm[scorer.metric], random_seed=0)
     with torch.no_grad():
-        model.entity_representations[0]._embeddings.weight.copy_(scorer.candidate_ED)
-        model.relation_representations[0]._embeddings.weight.copy_(scorer.relation_RD)
+        next(model.entity_representations[0].parameters()).copy_(scorer.candidate_ED)
+        next(model.relation_representations[0].parameters()).copy_(scorer.relation_RD)
 
     started = time.process_time()
     results = RankBasedEvaluator().evaluate(

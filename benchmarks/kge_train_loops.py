@@ -47,10 +47,11 @@ def learner(config: TripleConfig) -> TripleLearner:
 
 def ours(negatives: int, epochs: int, optimizer: str) -> float:
     """The whole of ``fit``: batches, negatives, logging and checkpoints, but no validation."""
-    from mmkrl.data.sampling.negatives import NegativesConfig
+    from mmkrl.data.sampling.config import NegativesConfig
     from mmkrl.models.triples.config import TripleConfig
+    from mmkrl.train.config import LoopConfig
     from mmkrl.train.context import LocalContext
-    from mmkrl.train.loop import LoopConfig, fit
+    from mmkrl.train.loop import fit
 
     def run(rounds: int) -> float:
         config = TripleConfig(

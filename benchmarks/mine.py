@@ -21,14 +21,14 @@ from mmkrl.data.schemas import DUPLICATES, STATEMENTS
 from mmkrl.io.storage import locate
 from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.parser import foreign, pipeline, read
-from mmkrl.mining.captions.statement_counts import count_slice
+from mmkrl.mining.captions.statement_counts import count_partition
 from mmkrl.mining.captions.synonyms import Names
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.config import MineConfig
 
 _SENTENCES = (2_000, 20_000)
 _COUNTED = ((40_000, 400_000), (40_000, 4_000_000))
 _OF_IMAGE = 5
-_SLICE_ROWS = 40_000
+_UNIT_ROWS = 40_000
 _UNIT_ROWS = 20_000
 _WHO = "man woman girl boy dog horse child farmer nurse rider".split()  # noqa: SIM905
 _DOES = "feeds,rides,sits on,jumps over,holds,stands next to,is chased by,picks up".split(",")  # noqa: SIM905
@@ -84,7 +84,7 @@ def _statements(count: int, start: int) -> pa.Table:
 
 
 def count(statements: int) -> None:
-    """Count one slice of so many statements, and print the growth of memory in MB."""
+    """Count one partition of so many statements, and print the growth of memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         parsed, deduped = locate(Path(folder) / "parsed"), locate(Path(folder) / "deduped")
         units = []
@@ -97,9 +97,9 @@ def count(statements: int) -> None:
             deduped, 0, {"duplicates": DUPLICATES.arrow.empty_table()}, rows_in=0, rows_out=0
         )
         publish(deduped, Origin("dedupe", "key", {}, {}, ""), [none])
-        config = MineConfig(miner="captions", captions=CaptionMining(slice_rows=_SLICE_ROWS))
+        config = MineConfig(miner="captions", captions=CaptionMining(unit_rows=_UNIT_ROWS))
         inputs = open_dataset(parsed), open_dataset(deduped)
-        count_slice(locate(Path(folder) / "counted"), 0, *inputs, config, names=Names({}))
+        count_partition(locate(Path(folder) / "counted"), 0, *inputs, config, names=Names({}))
     print(_peak_mb())
 
 
@@ -127,7 +127,7 @@ def main(quick: bool) -> None:
     few, many = _COUNTED[not quick]
     small, large = _memory(few), _memory(many)
     case = f"peak memory of counting {many:,} statements"
-    note = f"peer and limit: the same of {few:,}; slices of {_SLICE_ROWS:,}"
+    note = f"peer and limit: the same of {few:,}; partitions of {_UNIT_ROWS:,}"
     Line("mine", case, "MB", large, f"{few:,} statements", small, small, 1, note).show()
 
 

@@ -27,9 +27,10 @@ from mmkrl.data.views.vocabulary import build_vocabulary
 from mmkrl.evaluate.tasks.caption_retrieval import CaptionSpace, caption_tasks, recall_sum
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.learner import CaptionLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Batch
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 BATCH, FEATURES, WIDTH, WORDS = 128, 4096, 1024, 300
 CLIP, RATE, MARGIN = 2.0, 2e-4, 0.2
@@ -97,8 +98,8 @@ def learner(
         word_dimension=WORDS,
         batch_size=BATCH,
         learning_rate=RATE,
-        final_rate=1.0,
-        margin=MARGIN,
+        final_learning_rate=1.0,
+        loss={"margin": MARGIN},
         epochs=steps * BATCH / len(found.captions("train")),
         validations=1,
         **fields,

@@ -1,4 +1,4 @@
-"""The decoding half of extraction: pieces of the corpus, and the task that decodes one.
+"""The decoding half of extraction: units of the corpus, and the task that decodes one.
 
 It imports no torch, so that decoding tasks start fast; the process that decodes for them does.
 """
@@ -28,7 +28,7 @@ _REPEATED = "another image stands for it; see dedupe"
 
 
 @dataclass(frozen=True)
-class CorpusPiece:
+class CorpusUnit:
     """Some rows of one image file of the corpus.
 
     Attributes:
@@ -36,7 +36,7 @@ class CorpusPiece:
         entry: The file.
         start: First row.
         stop: One past the last.
-        former: The piece in an earlier version of the features, if only chosen dead letters of it
+        former: The unit in an earlier version of the features, if only chosen dead letters of it
             are to be done again.
     """
 
@@ -47,17 +47,17 @@ class CorpusPiece:
     former: Former | None = None
 
 
-def plan_pieces(corpus: Dataset, unit_rows: int) -> list[CorpusPiece]:
-    """The corpus's images in pieces of at most ``unit_rows``, in a stable order."""
+def plan_units(corpus: Dataset, unit_rows: int) -> list[CorpusUnit]:
+    """The corpus's images in units of at most ``unit_rows``, in a stable order."""
     return [
-        CorpusPiece(corpus.location, entry, start, min(start + unit_rows, entry.rows))
+        CorpusUnit(corpus.location, entry, start, min(start + unit_rows, entry.rows))
         for entry in corpus.files("images")
         for start in range(0, entry.rows, unit_rows)
     ]
 
 
-class DecodePiece:
-    """A task that reads and decodes one piece.
+class DecodeUnit:
+    """A task that reads and decodes one unit.
 
     Args:
         config: How to decode.
@@ -69,35 +69,35 @@ class DecodePiece:
         self._deduped = deduped
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """One row in (unit, piece), one row out (pixels and what is known of them)."""
+        """One row in (number, unit), one row out (pixels and what is known of them)."""
         started = time.perf_counter()
-        piece: CorpusPiece = pickle.loads(row["piece"])  # noqa: S301 - our own bytes
-        rows = read_rows(piece.location, piece.entry, piece.start, piece.stop, COLUMNS)
+        unit: CorpusUnit = pickle.loads(row["unit"])  # noqa: S301 - our own bytes
+        rows = read_rows(unit.location, unit.entry, unit.start, unit.stop, COLUMNS)
         ids, uris = (rows[name].to_pylist() for name in COLUMNS[:2])
-        kept = keep(piece.former, ids, uris) if piece.former else None
-        place_N = np.array(kept.again if kept else range(len(ids)), np.int64)
-        repeated_N = self._repeated(rows)[place_N]
-        wanted_N = place_N[~repeated_N]
+        kept = keep(unit.former, ids, uris) if unit.former else None
+        position_N = np.array(kept.again if kept else range(len(ids)), np.int64)
+        repeated_N = self._repeated(rows)[position_N]
+        wanted_N = position_N[~repeated_N]
         read = time.perf_counter()
         decoded = Decoder(self._config)(rows.take(wanted_N))
         dead = {int(wanted_N[i]): letter for i, letter in decoded.dead.items()}
         dead |= {
             int(i): dead_letter("extract", uris[i], "duplicate", _REPEATED)
-            for i in place_N[repeated_N]
+            for i in position_N[repeated_N]
         }
-        places = {
+        positions = {
             "features": [int(i) for i in wanted_N if int(i) not in dead],
             "dead_letters": sorted(dead),
         }
-        letters = [dead[place] for place in sorted(dead)]
+        letters = [dead[position] for position in sorted(dead)]
         return {
-            "unit": row["unit"],
+            "number": row["number"],
             "rows_in": rows.num_rows,
             "read_bytes": rows.nbytes,
             "read_s": read - started,
             "decode_s": time.perf_counter() - read,
             "decode_mb": private_mb(),
-            "ids": pickle.dumps((decoded.image_ids, letters, kept, places)),
+            "ids": pickle.dumps((decoded.image_ids, letters, kept, positions)),
             "pixels": decoded.pixel_NHWC.tobytes(),
         }
 

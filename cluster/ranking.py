@@ -1,7 +1,7 @@
 """Ranks of many triples, or among many entities, over the cluster.
 
-Ranks come from counts, so shards of triples are joined and shards of entities are added; either way
-the result is that of :func:`mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
+Ranks come from counts, so those of batches of triples are joined and those of batches of entities
+added; either way the result is that of :func:`mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
 """
 
 from __future__ import annotations
@@ -30,37 +30,37 @@ _FEWEST_TRIPLES = 2048
 
 
 def ranks_by_triples(
-    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, shards: int | None = None
+    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, batches: int | None = None
 ) -> Ranks:
-    """Cut the triples into shards; each task holds all entities.
+    """Cut the triples into batches; each task holds all entities.
 
     Args:
         scorer: The model; it is sent to every task.
         triple_N3: Triples whose head and tail are looked for.
         known: The filter.
-        shards: How many; by default as many as there are cores, if there are triples enough.
+        batches: How many; by default as many as there are cores, if there are triples enough.
 
     Raises:
         UserError: as for :func:`~mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
     """
-    count = shards or min(cores(), len(triple_N3) // _FEWEST_TRIPLES)
+    count = batches or min(cores(), len(triple_N3) // _FEWEST_TRIPLES)
     if count < 2:
         return triple_ranks(scorer, triple_N3, known=known)
-    calls = {str(n): (part_N3,) for n, part_N3 in enumerate(np.array_split(triple_N3, count))}
+    calls = {str(n): (batch_N3,) for n, batch_N3 in enumerate(np.array_split(triple_N3, count))}
     counts = parallel(partial(rank_counts, scorer, known=known), calls, label="rank")
     return Ranks.of(np.concatenate(list(counts.values()), axis=1))
 
 
 def ranks_by_entities(
-    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, shards: int | None = None
+    scorer: Scorer, triple_N3: IntArray, *, known: KnownTriples | None, batches: int | None = None
 ) -> Ranks:
-    """Cut the entities into shards; each task holds its own and all queries.
+    """Cut the entities into batches; each task holds its own and all queries.
 
     Args:
         scorer: The model; it stays here.
         triple_N3: Triples whose head and tail are looked for.
         known: The filter.
-        shards: How many; by default as many as there are cores.
+        batches: How many; by default as many as there are cores.
 
     Raises:
         UserError: as for :func:`~mmkrl.evaluate.exact.triple_ranks.triple_ranks`.
@@ -68,18 +68,18 @@ def ranks_by_entities(
     candidate_ED = checked_candidates(scorer, triple_N3)
     asked = list(searches(scorer, candidate_ED, triple_N3, known))
     calls, first = {}, 0
-    for shard_ED in candidate_ED.tensor_split(shards or cores()):
-        calls[str(first)] = (shard_ED.clone(), first)  # a view would take the whole table along
-        first += len(shard_ED)
-    count = partial(_count_shard, asked, len(triple_N3))
+    for batch_ED in candidate_ED.tensor_split(batches or cores()):
+        calls[str(first)] = (batch_ED.clone(), first)  # a view would take the whole table along
+        first += len(batch_ED)
+    count = partial(_count_batch, asked, len(triple_N3))
     return Ranks.of(np.sum(list(parallel(count, calls, label="rank").values()), axis=0))
 
 
-def _count_shard(
-    asked: list[tuple[int, IntArray, Search]], triples: int, shard_ED: Tensor, first: int
+def _count_batch(
+    asked: list[tuple[int, IntArray, Search]], triples: int, batch_ED: Tensor, first: int
 ) -> IntArray:
-    """The counts of one shard of entities, shape (2, N, 4)."""
+    """The counts of one batch of entities, shape (2, N, 4)."""
     count_2N4 = np.zeros((2, triples, 4), np.int64)
     for side, triple_Q, search in asked:
-        count_2N4[side, triple_Q] = count_candidates(search, shard_ED, first=first)
+        count_2N4[side, triple_Q] = count_candidates(search, batch_ED, first=first)
     return count_2N4

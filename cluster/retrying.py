@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from cluster.decoding import CorpusPiece
+from cluster.decoding import CorpusUnit
 from cluster.extraction import CHOICE_FILE
 from mmkrl.data.dataset import Dataset, copy_unit, finished_units
 from mmkrl.encoders.report import dead_letters
@@ -18,28 +18,28 @@ _COPIES_AT_A_TIME = 16
 
 
 def prepare_retry(
-    location: Location, former: Dataset, pieces: Sequence[CorpusPiece], reasons: frozenset[str]
-) -> list[CorpusPiece]:
-    """Take over every piece that has no such dead letter, and mark the others to be merged.
+    location: Location, former: Dataset, units: Sequence[CorpusUnit], reasons: frozenset[str]
+) -> list[CorpusUnit]:
+    """Take over every unit that has no such dead letter, and mark the others to be merged.
 
     Args:
         location: Folder of the new version.
         former: The finished version.
-        pieces: The corpus, cut as it was for the finished version.
+        units: The corpus, cut as it was for the finished version.
         reasons: Reasons of the dead letters to do again.
 
     Raises:
         UserError: no dead letter has such a reason.
     """
-    units = finished_units(former.location)
+    records = finished_units(former.location)
     marked = [
-        replace(piece, former=Former(former.location, units[number], reasons))
-        for number, piece in enumerate(pieces)
+        replace(unit, former=Former(former.location, records[number], reasons))
+        for number, unit in enumerate(units)
     ]
     with ThreadPoolExecutor(_COPIES_AT_A_TIME) as pool:
         concerned = list(pool.map(_concerned, marked))
     if not any(concerned):
-        counts = dead_letters(former.location, list(units.values()))
+        counts = dead_letters(former.location, list(records.values()))
         there = ", ".join(f"{reason} ({n})" for reason, n in sorted(counts.items())) or "none"
         raise UserError(
             f"--retry: {former.location} has no dead letters with the reason "
@@ -52,13 +52,13 @@ def prepare_retry(
 
     def take_over(number: int) -> None:
         if number not in done and not concerned[number]:
-            copy_unit(former.location, location, units[number])
+            copy_unit(former.location, location, records[number])
 
     with ThreadPoolExecutor(_COPIES_AT_A_TIME) as pool:
         list(pool.map(take_over, range(len(marked))))
     return marked
 
 
-def _concerned(piece: CorpusPiece) -> bool:
-    assert piece.former is not None
-    return piece.former.concerned
+def _concerned(unit: CorpusUnit) -> bool:
+    assert unit.former is not None
+    return unit.former.concerned

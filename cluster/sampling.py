@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from cluster.decoding import CorpusPiece
+from cluster.decoding import CorpusUnit
 from cluster.session import gpus
 from mmkrl.data.dataset import read_rows
 from mmkrl.encoders import torch_setup
@@ -20,34 +20,34 @@ from mmkrl.encoders.decoding import COLUMNS, Decoder
 from mmkrl.encoders.estimate import Sample
 from mmkrl.encoders.extractor import Extractor
 
-_SAMPLED_PIECES = 8
-_ROWS_A_PIECE = 32
+_SAMPLED_UNITS = 8
+_ROWS_A_UNIT = 32
 
 
-def sample_extraction(pieces: Sequence[CorpusPiece], config: ExtractConfig) -> Sample:
-    """Decode and infer a few rows of pieces spread over the corpus, on one worker.
+def sample_extraction(units: Sequence[CorpusUnit], config: ExtractConfig) -> Sample:
+    """Decode and infer a few rows of units spread over the corpus, on one worker.
 
     Args:
-        pieces: The corpus.
+        units: The corpus.
         config: Backbones and sizes.
     """
-    spread = np.unique(np.linspace(0, len(pieces) - 1, _SAMPLED_PIECES).astype(int))
+    spread = np.unique(np.linspace(0, len(units) - 1, _SAMPLED_UNITS).astype(int))
     task: Any = ray.remote(num_cpus=1, num_gpus=1 if gpus() else 0)(_measure)
-    sample: Sample = ray.get(task.remote([pieces[i] for i in spread], config, gpus() > 0))
+    sample: Sample = ray.get(task.remote([units[i] for i in spread], config, gpus() > 0))
     return sample
 
 
-def _measure(pieces: Sequence[CorpusPiece], config: ExtractConfig, gpu: bool) -> Sample:
+def _measure(units: Sequence[CorpusUnit], config: ExtractConfig, gpu: bool) -> Sample:
     torch_setup.use_threads(1)
     rows = pa.concat_tables(
         read_rows(
-            piece.location,
-            piece.entry,
-            piece.start,
-            min(piece.stop, piece.start + _ROWS_A_PIECE),
+            unit.location,
+            unit.entry,
+            unit.start,
+            min(unit.stop, unit.start + _ROWS_A_UNIT),
             COLUMNS,
         )
-        for piece in pieces
+        for unit in units
     )
     decoder = Decoder(config)
     decoder(rows.slice(0, 1))  # starts its process

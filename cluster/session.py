@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import psutil
 import ray
-from pydantic import Field
 from ray.data import DataContext
 from ray.exceptions import RayTaskError
 from ray.util.placement_group import placement_group, remove_placement_group
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 from cluster import environment
-from mmkrl.config import Section
+from cluster.config import ClusterConfig
+from cluster.ray_internals import PROGRESS_LOGGER
 from mmkrl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -25,27 +25,7 @@ _LOGICAL_CPUS_PER_CORE = 4
 _MINIMUM_LOGICAL_CPUS = 8
 
 
-class RayConfig(Section):
-    """The Ray cluster to run on."""
-
-    address: str | None = None
-    """Cluster to join, such as ``auto`` or ``HOST:6379``; none starts an embedded local Ray."""
-    cpus: int | None = Field(default=None, ge=6)
-    """Logical CPUs of an embedded Ray. Logical CPUs are slots, not cores: with fewer than 6,
-    actors that hold them all would leave none for reading and writing."""
-    object_store_mb: int = Field(default=512, ge=100)
-    """Shared memory of an embedded Ray, in MiB."""
-    cluster_cpus: int | None = Field(default=None, ge=1)
-    """CPUs that a cluster must have free before the work starts. Jobs size themselves by the nodes
-    that are there, so a cluster that scales from nothing needs this to start nodes first."""
-    cluster_gpus: int | None = Field(default=None, ge=1)
-    """GPUs that a cluster must have free before the work starts; without any there, extraction
-    and training use CPUs."""
-    cluster_wait_s: int = Field(default=1200, ge=1)
-    """How long to wait for them, in seconds."""
-
-
-def _logical_cpus(config: RayConfig) -> int:
+def _logical_cpus(config: ClusterConfig) -> int:
     cores = os.cpu_count() or 1
     return config.cpus or max(_MINIMUM_LOGICAL_CPUS, _LOGICAL_CPUS_PER_CORE * cores)
 
@@ -74,7 +54,7 @@ def private_mb() -> float:
 
 
 @contextlib.contextmanager
-def session(config: RayConfig) -> Iterator[None]:
+def session(config: ClusterConfig) -> Iterator[None]:
     """A connection to Ray: the cluster that runs this job, the one named, or an embedded one.
 
     Raises:
@@ -108,7 +88,7 @@ def session(config: RayConfig) -> Iterator[None]:
     before_sleep=lambda _: ray.shutdown(),
     reraise=True,
 )
-def _embed(config: RayConfig, runtime: dict[str, dict[str, str]]) -> None:
+def _embed(config: ClusterConfig, runtime: dict[str, dict[str, str]]) -> None:
     """Start a Ray of our own; on a very busy machine its processes may need a second attempt."""
     ray.init(
         address="local",
@@ -132,28 +112,28 @@ def _join(address: str, runtime: dict[str, dict[str, str]]) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"ray.address {address!r}: cannot join this cluster: {reason}. Check that the head is "
-            "up and that RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH are those of the cluster"
+            f"cluster.address {address!r}: cannot join this cluster: {reason}. Check that the "
+            "head is up and that RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH are those of the cluster"
         ) from error
 
 
-def _wait_for_nodes(config: RayConfig) -> None:
+def _wait_for_nodes(config: ClusterConfig) -> None:
     """Have an autoscaled cluster start its nodes, which then wait idle for the work.
 
     The request is a placement group, so that it ends with this job, even if the job is killed.
     """
-    wanted = {"CPU": config.cluster_cpus or 0, "GPU": config.cluster_gpus or 0}
+    wanted = {"CPU": config.min_cpus or 0, "GPU": config.min_gpus or 0}
     bundles = [{kind: 1.0} for kind, count in wanted.items() for _ in range(count)]
     if not bundles:
         return
     logger.info("waiting for %(CPU)d CPUs and %(GPU)d GPUs", wanted)
     group = placement_group(bundles)
     try:
-        if not group.wait(config.cluster_wait_s):
+        if not group.wait(config.wait_s):
             there = ray.cluster_resources()
             raise UserError(
-                f"ray.cluster_cpus = {wanted['CPU']}, ray.cluster_gpus = {wanted['GPU']}: not free "
-                f"after {config.cluster_wait_s} s; the cluster has {there.get('CPU', 0):.0f} CPUs "
+                f"cluster.min_cpus = {wanted['CPU']}, cluster.min_gpus = {wanted['GPU']}: not free "
+                f"after {config.wait_s} s; the cluster has {there.get('CPU', 0):.0f} CPUs "
                 f"and {there.get('GPU', 0):.0f} GPUs in all. Ask for less, or raise its max_workers"
             )
     finally:
@@ -166,4 +146,4 @@ def _tune_data() -> None:
     context.execution_no_progress_timeout_s = 600
     context.verbose_stats_logs = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # we show our own
+    logging.getLogger(PROGRESS_LOGGER).setLevel(logging.ERROR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +22,12 @@ from ray.train import (
 )
 
 from cluster import environment
+from cluster.config import TrainingResources
+from cluster.parallel import completed
 from cluster.progress import progress
 from cluster.session import cores, gpus
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
-from mmkrl.models.config import TrainConfig
 from mmkrl.train.context import TrainContext
 from mmkrl.train.learner import Measurement
 
@@ -50,29 +50,6 @@ class Member(Generic[Run]):
 
     name: str
     run: Run
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What each run may use."""
-
-    workers: int
-    threads: int
-    concurrent_runs: int | None
-    retries: int
-    gpu_share: float = 1.0
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> Resources:
-        """What is configured."""
-        return cls(
-            config.workers, config.threads, config.concurrent_runs, config.retries, config.gpu_share
-        )
-
-    @property
-    def gpu(self) -> float:
-        """What a process takes of a GPU; 0 where there is none."""
-        return self.gpu_share if gpus() else 0.0
 
 
 class RayContext:
@@ -133,7 +110,7 @@ def train_members(
     location: Location,
     members: Sequence[Member[Run]],
     work: Callable[[Run, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     record: Callable[[str, list[Measurement]], None],
 ) -> Mapping[str, Location]:
     """Train all members; those already trained are found and not repeated.
@@ -153,22 +130,15 @@ def train_members(
     """
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     run_member: Any = ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)(_run_member)
+    calls = {one.name: (location, one, work, resources, journal) for one in members}
     limit = at_a_time(resources)
-    waiting = list(members)
-    running: dict[Any, str] = {}
     checkpoints: dict[str, Location] = {}
     with _member_progress(members) as show:
-        while waiting or running:
-            while waiting and len(running) < limit:
-                member = waiting.pop(0)
-                task = run_member.remote(location, member, work, resources, journal)
-                running[task] = member.name
-            ready, _ = ray.wait(list(running), timeout=POLL_S)
+        for ended in completed(run_member, calls, at_a_time=limit, poll_s=POLL_S):
             for name, measurements in ray.get(journal.take.remote()):
                 record(name, measurements)
                 show(name, measurements)
-            for task in ready:
-                checkpoints[running.pop(task)] = ray.get(task)
+            checkpoints |= {name: ray.get(reference) for name, reference in ended.items()}
     for name, measurements in ray.get(journal.take.remote()):
         record(name, measurements)
     return checkpoints
@@ -178,7 +148,7 @@ def _run_member(
     location: Location,
     member: Member[Run],
     work: Callable[[Run, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     journal: Any,
 ) -> Location:
     try:
@@ -194,7 +164,7 @@ def trainer(
     location: Location,
     member: Member[Run],
     work: Callable[[Run, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     journal: Any,
     *callbacks: Any,
 ) -> ray.train.torch.TorchTrainer:
@@ -218,7 +188,7 @@ def trainer(
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=gpus() > 0,
-            resources_per_worker={"CPU": WORKER_CPUS, "GPU": resources.gpu},
+            resources_per_worker={"CPU": WORKER_CPUS, "GPU": gpu_of(resources)},
         ),
         run_config=RunConfig(
             name=member.name,
@@ -245,12 +215,17 @@ def cause(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
-def at_a_time(resources: Resources) -> int:
+def gpu_of(resources: TrainingResources) -> float:
+    """What a process takes of a GPU; 0 where there is none."""
+    return resources.gpu_share if gpus() else 0.0
+
+
+def at_a_time(resources: TrainingResources) -> int:
     """How many runs take place at a time: those configured, or those there is room for."""
     return resources.concurrent_runs or fitting(resources, gpus(), cores())
 
 
-def fitting(resources: Resources, gpus: int, cores: int) -> int:
+def fitting(resources: TrainingResources, gpus: int, cores: int) -> int:
     """How many runs there is room for at a time, on GPUs if there are any; at least one."""
     room = gpus * int(1 / resources.gpu_share) if gpus else cores // resources.threads
     return max(1, room // resources.workers)
@@ -272,8 +247,3 @@ def _member_progress(
                 bar.update(round(100 * sum(share.values())) - bar.n)
 
         yield show
-
-
-def local_folder(name: str) -> Path:
-    """A folder on this machine's disk for what can be made again, such as mapped features."""
-    return Path(tempfile.gettempdir()) / f"mmkrl-{os.getuid()}" / name

@@ -2,14 +2,14 @@
 
 Tune places trials, takes up again those whose process died, and restores what was running after a
 kill of the driver. What is tried and which trial ends is decided by a
-:class:`~cluster.tune_hooks.Book`, whose memory outlives a kill. A trial of one worker trains in its
-own process, which the next trial takes over; a trial of several is a Ray Train run driven by one.
+:class:`~cluster.tune_hooks.TrialStudy`, whose memory outlives a kill. A trial of one worker trains
+in its own process, which the next trial takes over; a trial of several is a Ray Train run driven by
+one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,17 +22,19 @@ from ray import tune
 from ray.tune import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from cluster.config import TrainingResources
 from cluster.session import gpus
-from cluster.training import WORKER_CPUS, Journal, Member, Resources, at_a_time, cause, trainer
+from cluster.training import WORKER_CPUS, Journal, Member, at_a_time, cause, gpu_of, trainer
 from cluster.tune_hooks import (
-    Asking,
-    Book,
-    Changing,
-    Judging,
     Listener,
+    PBTScheduler,
     Population,
+    ProgressCallback,
     Settings,
-    Telling,
+    StudyScheduler,
+    StudySearcher,
+    TrialStudy,
+    alive,
 )
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
@@ -43,7 +45,6 @@ from mmkrl.train.learner import Measurement
 _DRIVER_CPUS = 0.05
 _CHECKPOINTS = 4  # of each of a population, so that a better one's is there when it is wanted
 _EXPERIMENT, _RUNS = "_tune", "_runs"
-_STATE = "experiment_state-"
 
 
 class TrialContext:
@@ -90,19 +91,19 @@ class TrialContext:
 
 def tune_trials(
     location: Location,
-    book: Book,
+    study: TrialStudy,
     work: Callable[[Settings, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     listener: Listener,
     population: Population | None = None,
 ) -> None:
-    """Run trials until the book has none to come; after a kill, go on.
+    """Run trials until the study has none to come; after a kill, go on.
 
     A trial that raises an error is finished with it, and the others go on.
 
     Args:
         location: Folder for Tune's own state and the checkpoints.
-        book: What is tried.
+        study: What is tried.
         work: Trains with some settings; run by every worker of a trial.
         resources: Size of a trial and number of trials at a time.
         listener: Told of the trials in this process.
@@ -112,19 +113,21 @@ def tune_trials(
         UserError: settings are to change in trials of several workers.
     """
     if population and resources.workers > 1:
-        raise UserError("sweep.scheduler = 'pbt' trains with one worker: set train.workers=1")
+        raise UserError(
+            "sweep.scheduler = 'pbt' trains with one worker: set cluster.training.workers=1"
+        )
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
     limit = at_a_time(resources)
-    asking = Asking(book, population.size if population else limit)
-    judging = Changing(asking, population) if population else Judging(asking)
-    telling = Telling(asking, journal, listener)
+    searcher = StudySearcher(study, population.size if population else limit)
+    scheduler = PBTScheduler(searcher, population) if population else StudyScheduler(searcher)
+    callback = ProgressCallback(searcher, journal, listener)
     trainable = tune.with_resources(
         _trainable(location, work, resources, journal, changing=population is not None),
         _needed(resources, limit if population else None),
     )
     tune_config = TuneConfig(
-        search_alg=asking,
-        scheduler=judging,
+        search_alg=searcher,
+        scheduler=scheduler,
         num_samples=-1,
         reuse_actors=resources.workers == 1,
         trial_dirname_creator=_folder,
@@ -135,38 +138,35 @@ def tune_trials(
         storage_filesystem=location.filesystem if location.remote else None,
         failure_config=FailureConfig(max_failures=resources.retries),
         checkpoint_config=CheckpointConfig(num_to_keep=_CHECKPOINTS if population else 1),
-        callbacks=[telling],
+        callbacks=[callback],
         verbose=0,
     )
     for wordy in ("analysis.experiment_analysis", "utils.util"):
         logging.getLogger(f"ray.tune.{wordy}").setLevel(logging.ERROR)
-    _tuner(location / _EXPERIMENT, trainable, tune_config, run_config).fit()
-    telling.poll()
+    with alive(searcher, scheduler, callback):
+        _tuner(location / _EXPERIMENT, trainable, tune_config, run_config).fit()
+    callback.poll()
 
 
 def _tuner(
     where: Location, trainable: Any, tune_config: TuneConfig, run_config: RunConfig
 ) -> tune.Tuner:
     """A new tuner, or one that goes on where a killed process left Tune's own state."""
-    if not _restorable(where):
-        return tune.Tuner(trainable, tune_config=tune_config, run_config=run_config)
-    tuner = tune.Tuner.restore(
-        where.path,
-        trainable,
-        resume_unfinished=True,
-        storage_filesystem=run_config.storage_filesystem,
-    )
-    restored: Any = tuner._local_tuner  # its objects are the killed process's; ours live
-    restored._tune_config.search_alg = tune_config.search_alg
-    restored._tune_config.scheduler = tune_config.scheduler
-    restored._run_config.callbacks = run_config.callbacks
-    return tuner
+    filesystem = run_config.storage_filesystem
+    if tune.Tuner.can_restore(where.path, storage_filesystem=filesystem):
+        restored = tune.Tuner.restore(
+            where.path, trainable, resume_unfinished=True, storage_filesystem=filesystem
+        )
+        with contextlib.suppress(RuntimeError):  # it was killed before Tune wrote a state
+            if len(restored.get_results()):
+                return restored
+    return tune.Tuner(trainable, tune_config=tune_config, run_config=run_config)
 
 
 def _trainable(
     location: Location,
     work: Callable[[Settings, TrainContext], None],
-    resources: Resources,
+    resources: TrainingResources,
     journal: Any,
     *,
     changing: bool,
@@ -190,22 +190,14 @@ def _trainable(
     return trial
 
 
-def _needed(resources: Resources, turns: int | None) -> dict[str, float]:
+def _needed(resources: TrainingResources, turns: int | None) -> dict[str, float]:
     """What Tune sets aside for a trial, so that at most so many of a population run at a time."""
     if resources.workers > 1:
         return {"cpu": _DRIVER_CPUS}
     cpus = ray.cluster_resources()["CPU"] / turns if turns else WORKER_CPUS
-    return {"cpu": cpus, "gpu": resources.gpu}
+    return {"cpu": cpus, "gpu": gpu_of(resources)}
 
 
 def _folder(trial: Any) -> str:
     """A trial's folder; Tune's own name would hold all settings."""
     return f"trial-{trial.trial_id}"
-
-
-def _restorable(where: Location) -> bool:
-    """Whether a killed process left a state of Tune in which there are trials."""
-    states = [entry.name for entry in where.files() if entry.name.startswith(_STATE)]
-    with contextlib.suppress(UserError, ValueError):
-        return bool(states) and bool(json.loads((where / states[-1]).read_text())["trial_data"])
-    return False

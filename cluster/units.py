@@ -1,7 +1,7 @@
-"""Numbered pieces of work spread over the cluster with Ray Data.
+"""Numbered units of work spread over the cluster with Ray Data.
 
-Each piece publishes its own files, so what comes back over Ray is only a small record; pieces
-already published by an earlier, interrupted run are not done again.
+Each unit publishes its own files, so what comes back over Ray is only a small record; units already
+published by an earlier, interrupted run are not done again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from mmkrl.io.storage import Location
 
 _TASK_CPUS = 0.5
 
-Piece = TypeVar("Piece")
+Unit = TypeVar("Unit")
 
 
 def run_units(
     location: Location,
-    pieces: Sequence[Piece],
-    work: Callable[[int, Piece], UnitRecord],
+    units: Sequence[Unit],
+    work: Callable[[int, Unit], UnitRecord],
     *,
     label: str,
 ) -> list[UnitRecord]:
-    """Do every piece that is not yet published, in parallel tasks.
+    """Do every unit that is not yet published, in parallel tasks.
 
     Args:
-        location: The dataset the pieces write to.
-        pieces: The whole list of work; a piece's position is its unit number.
-        work: Does one piece and publishes it; must be importable or a closure that pickles.
+        location: The dataset the units are published in.
+        units: The whole list of work; a unit's position is its number.
+        work: Does one unit and publishes it; must be importable or a closure that pickles.
         label: Name for the progress display.
 
     Returns:
@@ -44,21 +44,21 @@ def run_units(
     """
 
     def task(row: dict[str, Any]) -> dict[str, Any]:
-        return {"record": work(row["unit"], pickle.loads(row["piece"])).model_dump_json()}  # noqa: S301 - our own bytes
+        return {"record": work(row["number"], pickle.loads(row["unit"])).model_dump_json()}  # noqa: S301 - our own bytes
 
     done = finished_units(location)
-    if not done.keys() >= set(range(len(pieces))):  # others may write units of higher numbers here
-        pending = pending_pieces(pieces, done)
+    if not done.keys() >= set(range(len(units))):  # others may write units of higher numbers here
+        pending = pending_units(units, done)
         results = pending.map(task, num_cpus=_TASK_CPUS, compute=TaskPoolStrategy(size=cores()))
-        done |= collect(results.iter_rows(), len(pieces), done, label=label)
-    return [done[number] for number in range(len(pieces))]
+        done |= collect(results.iter_rows(), len(units), done, label=label)
+    return [done[number] for number in range(len(units))]
 
 
-def pending_pieces(pieces: Sequence[Piece], done: dict[int, UnitRecord]) -> Dataset:
-    """A Ray dataset of the pieces still to do, one row and one block each; there must be some."""
+def pending_units(units: Sequence[Unit], done: dict[int, UnitRecord]) -> Dataset:
+    """A Ray dataset of the units still to do, one row and one block each; there must be some."""
     rows = [
-        {"unit": number, "piece": pickle.dumps(piece)}
-        for number, piece in enumerate(pieces)
+        {"number": number, "unit": pickle.dumps(unit)}
+        for number, unit in enumerate(units)
         if number not in done
     ]
     return ray.data.from_items(rows, override_num_blocks=len(rows))
@@ -67,7 +67,7 @@ def pending_pieces(pieces: Sequence[Piece], done: dict[int, UnitRecord]) -> Data
 def collect(
     rows: Iterable[dict[str, Any]], total: int, done: dict[int, UnitRecord], *, label: str
 ) -> dict[int, UnitRecord]:
-    """Take in the records as they come, showing progress in input rows of the pieces."""
+    """Take in the records as they come, showing progress in input rows of the units."""
     records = {}
     seen = sum(record.rows_in for record in done.values())
     with progress(0, label, "rows") as bar:

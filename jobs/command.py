@@ -8,18 +8,18 @@ import logging
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
-from cluster.session import RayConfig, session
+from cluster.config import ClusterConfig
 from jobs.config import PipelineConfig
 from mmkrl.config import describe, load, section_of
 from mmkrl.errors import UsageError, UserError
-from mmkrl.io.storage import check_access, locate
 
 logger = logging.getLogger(__name__)
 
@@ -55,15 +55,24 @@ ForceOption = Annotated[
 ]
 
 
-Connect = Callable[[RayConfig], AbstractContextManager[None]]
+Connect = Callable[[ClusterConfig], AbstractContextManager[None]]
 
 
-def no_cluster(_: RayConfig) -> AbstractContextManager[None]:
+@contextlib.contextmanager
+def ray_session(config: ClusterConfig) -> Iterator[None]:
+    """The connection of a job whose work is spread over a cluster."""
+    from cluster.session import session
+
+    with session(config):
+        yield
+
+
+def no_cluster(_: ClusterConfig) -> AbstractContextManager[None]:
     """The connection of a job that does its little work where it is started."""
     return contextlib.nullcontext()
 
 
-def command(job: str, run: Run, description: str, connect: Connect = session) -> typer.Typer:
+def command(job: str, run: Run, description: str, connect: Connect = ray_session) -> typer.Typer:
     """A command-line program for a job.
 
     Args:
@@ -83,7 +92,7 @@ def command(job: str, run: Run, description: str, connect: Connect = session) ->
 
 
 def epilog(job: str) -> str:
-    """The keys of the job's section of the configuration, and an example."""
+    """The keys of the job's section of the configuration and of ``cluster``, and an example."""
     name = _SECTIONS.get(job, job)
     field = PipelineConfig.model_fields.get(name)
     section = section_of(field) if field else None
@@ -91,13 +100,17 @@ def epilog(job: str) -> str:
     example = f"python -m {program} --config jobs/configs/{_EXAMPLES.get(job, 'demo')}.yaml"
     paragraphs = [f"Example: {example}"]
     if section:
-        paragraphs += [
-            f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
-            for key, default, meaning in describe(section, name)
-        ]
+        paragraphs += _keys(section, name)
     else:
         paragraphs.append("Keys: see --help of each job.")
-    return "\n\n".join(paragraphs)
+    return "\n\n".join([*paragraphs, *_keys(ClusterConfig, "cluster")])
+
+
+def _keys(section: type[BaseModel], name: str) -> list[str]:
+    return [
+        f"\b\n{key} ({default})\n{textwrap.indent(textwrap.fill(meaning, 74), '    ')}"
+        for key, default, meaning in describe(section, name)
+    ]
 
 
 def execute(
@@ -107,9 +120,11 @@ def execute(
     overrides: list[str],
     *,
     force: bool,
-    connect: Connect = session,
+    connect: Connect = ray_session,
 ) -> int:
     """Run a job inside a connection, print its result line on stdout, and give its exit status."""
+    from mmkrl.io.storage import check_access, locate
+
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
     )
@@ -119,7 +134,7 @@ def execute(
     try:
         settings = load(config, overrides, PipelineConfig)
         check_access(locate(place) for place in _places(settings))
-        with connect(settings.ray):
+        with connect(settings.cluster):
             outcome = run(settings, force)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

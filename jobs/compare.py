@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from jobs._compare import comparison_context, sides
 from jobs.command import ConfigOption, Outcome, SetOption, execute, no_cluster
 from jobs.config import PipelineConfig
-from jobs.sides import sides, told
 from mmkrl.data.digest import fingerprint
 from mmkrl.evaluate.report.compare import compare, figures
 from mmkrl.io.storage import locate
-from mmkrl.tracking import run as tracked_run
+from mmkrl.tracking.runs import run as tracked_run
 from mmkrl.viz.compare import page, text, verdict
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ def run(config: PipelineConfig, _: bool, *, runs: Sequence[str], anyway: bool) -
     what = [[side.evaluation.dataset.digest, side.method] for side in named]
     key = fingerprint(what)
     folder = locate(config.workspace) / "compare" / key[:_KEY_HEX]
-    facts = told(compared)
-    pages = {"compare.html": page(compared, facts), "compare.md": text(compared, facts)}
+    context = comparison_context(compared)
+    pages = {"compare.html": page(compared, context), "compare.md": text(compared, context)}
     pairs = zip(named, runs, strict=True)
     params = {side.name: f"{side.method} of {given}" for side, given in pairs}
     identity = {"job": "compare", "key": key, "version": "1"}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
-from cluster.session import RayConfig
+from cluster.config import ClusterConfig
 from cluster.sweep_config import SweepConfig
 from mmkrl.config import Section
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.graphs.config import GraphConfig
-from mmkrl.data.ingest import IngestConfig
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.mining.captions.parser import ParseConfig
-from mmkrl.mining.dedupe.workflow import DedupeConfig
-from mmkrl.mining.relationships import MineConfig
-from mmkrl.models.config import TrainConfig
-from mmkrl.serving.registry import RegistryConfig
-from mmkrl.tracking import TrackingConfig
+from mmkrl.mining.captions.config import ParseConfig
+from mmkrl.mining.config import MineConfig
+from mmkrl.mining.dedupe.config import DedupeConfig
+from mmkrl.models.config import FEATURES, GRAPH, TrainConfig
+from mmkrl.serving.config import RegistryConfig
+from mmkrl.tracking.config import TrackingConfig
 
 
 class QueryConfig(Section):
@@ -25,7 +28,13 @@ class QueryConfig(Section):
     text: str | None = None
     """Free text, or ``subject | predicate | object``; gives the best images."""
     image: str | None = None
-    """Path of a picture, local or ``s3://``; gives the best relationships."""
+    """Path of a picture, local or ``s3://``; gives the best relationships or captions."""
+    head: str | None = None
+    """An entity of a graph; with a relation, gives the best tails."""
+    relation: str | None = None
+    """A relation of a graph."""
+    tail: str | None = None
+    """An entity of a graph; with a relation, gives the best heads, with both its score."""
     count: int = Field(default=10, ge=1, le=1000)
     """How many answers."""
 
@@ -33,10 +42,14 @@ class QueryConfig(Section):
 class PipelineConfig(Section):
     """Configuration of every job."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "ray": "cluster (cluster_cpus, cluster_gpus, cluster_wait_s: min_cpus, min_gpus, wait_s)"
+    }
+
     workspace: str
     """Folder for all datasets, models and reports, local or ``s3://``."""
-    ray: RayConfig = RayConfig()
-    """Where to run."""
+    cluster: ClusterConfig = ClusterConfig()
+    """Where to run, and how work is spread."""
     tracking: TrackingConfig = TrackingConfig()
     """Where to record."""
     ingest: IngestConfig = IngestConfig(sources=[])
@@ -74,6 +87,17 @@ class PipelineConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _workers_share_batches_evenly(self) -> PipelineConfig:
+        workers = self.cluster.training.workers
+        for key, rows in self.train.batch_sizes.items():
+            if rows % workers:
+                raise ValueError(
+                    f"{key} = {rows} cannot be divided among cluster.training.workers = "
+                    f"{workers}; make it a multiple"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _images_of_a_graph_are_ingested(self) -> PipelineConfig:
         graph = self.graph
         if graph and (graph.images or graph.source == "mined") and not self.ingest.sources:
@@ -84,13 +108,12 @@ class PipelineConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _models_of_triples_have_their_images(self) -> PipelineConfig:
-        graph, train = self.graph, self.train
-        needy = [name for name, one in train.triples.items() if one.pictured]
+    def _models_of_a_graph_have_their_images(self) -> PipelineConfig:
+        graph, kinds = self.graph, self.train.inputs
         bare = graph is not None and graph.source == "files" and graph.images is None
-        if train.model == "triples" and needy and bare:
+        if bare and GRAPH in kinds and FEATURES in kinds:
             raise ValueError(
-                f"train.triples: {', '.join(needy)} would learn from images, and the graph has "
-                "none: set graph.images"
+                f"train.models: {', '.join(self.train.models)} would learn from images, and the "
+                "graph has none: set graph.images"
             )
         return self

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from cluster.units import run_units
+from typing import TYPE_CHECKING
+
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.recorded import Work, recorded
-from jobs.steps import Step
-from mmkrl.mining.dedupe.workflow import dedupe
-from mmkrl.tracking import Run
+
+if TYPE_CHECKING:
+    from jobs.recorded import Work
+    from jobs.steps import Step
+    from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Find the duplicates of the ingested corpus."""
+    from cluster.units import run_units
+    from jobs.recorded import Work, recorded
+    from mmkrl.mining.dedupe.workflow import dedupe
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
         units, figures = dedupe(step.location, step.inputs["ingest"], config.dedupe, run_units)

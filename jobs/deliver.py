@@ -5,11 +5,12 @@ from __future__ import annotations
 from jobs.command import Outcome, command, no_cluster
 from jobs.config import PipelineConfig
 from mmkrl.errors import UserError
-from mmkrl.tracking import deliver
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:  # noqa: ARG001 - every job's
     """Deliver the records of every run that no job writes any more."""
+    from mmkrl.tracking.runs import deliver
+
     delivered, waiting = deliver(config.tracking)
     if waiting:
         raise UserError(

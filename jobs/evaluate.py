@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
-import rich
-
 from cluster.parallel import parallel
+from jobs._evaluate import comparison, show
 from jobs.command import Outcome, command
-from jobs.comparisons import comparison, pages
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
-from jobs.steps import Step, finished, step
-from mmkrl.data.dataset import Dataset, write_file
+from jobs.steps import Step, finished
+from mmkrl.data.dataset import write_file
 from mmkrl.data.splits.names import TEST, VALIDATION
-from mmkrl.evaluate.report.comparison import Comparison, by_label, keep_values, notes
-from mmkrl.evaluate.report.evaluation import REPORT
-from mmkrl.evaluate.report.report import as_table, as_text, from_json
-from mmkrl.evaluate.report.summary import differences, headline, summarise
-from mmkrl.tracking import Run
+from mmkrl.evaluate.metrics.registry import further_metrics, vocabulary
+from mmkrl.evaluate.report.evaluation import REPORT, Evaluation
+from mmkrl.evaluate.report.report import as_text
+from mmkrl.evaluate.report.summary import headline, summarise, with_further
+from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Evaluate all methods on what training has not seen."""
-    compared = comparison(config, step(config, "evaluate").inputs)
+    compared = comparison(config)
+    further = further_metrics(config.evaluate.metrics)
 
     def work(step: Step, tracked: Run) -> Work:
         chosen = (VALIDATION, *compared.served)
         calls = [chosen, *((TEST, *method) for method in compared.methods())]
         measured = parallel(compared.measure, {call: call for call in calls}, label="evaluate")
-        values = by_label(compared, {call[1:]: measured[call] for call in calls[1:]})
+        tests = {call[1:]: measured[call] for call in calls[1:]}
+        values = compared.by_label(tests)
         results = summarise(values, config.evaluate)
-        ahead = differences(values, compared.headlines, compared.reference, config.evaluate)
-        report = as_text(results, compared.reference, ahead)
+        headlines, columns = (
+            with_further(pairs, results[compared.reference], further)
+            for pairs in (compared.headlines, compared.columns)
+        )
+        ahead, metric = compared.differences(values, headlines), vocabulary(config.evaluate.metrics)
+        report = as_text(results, compared.reference, ahead, metric)
         files = []
-        for path, text in ({REPORT: report} | pages(config, compared)).items():
+        for path, text in ({REPORT: report} | compared.pages()).items():
             tracked.text(text, path)
             files.append(write_file(step.location, path, text.encode()))
-        kept = {TEST: values, VALIDATION: {compared.reference: [measured[chosen]]}}
-        unit = keep_values(step.location, compared, kept)
-        return Work([unit], files, notes(compared), headline(results, compared.headlines))
+        kept = {TEST: tests, VALIDATION: {compared.served: measured[chosen]}}
+        unit = compared.keep_values(step.location, kept)
+        facts = compared.notes(headlines, columns)
+        return Work([unit], files, facts, headline(results, headlines))
 
     outcome = recorded(config, "evaluate", work, force=force)
-    show(finished(config, "evaluate"), compared)
+    show(Evaluation.of(finished(config, "evaluate")))
     return outcome
-
-
-def show(evaluated: Dataset, compared: Comparison) -> None:
-    """Print the table of a finished evaluation."""
-    report = json.loads(evaluated.read_bytes(evaluated.file(REPORT)))
-    results = from_json(report["results"])
-    rich.print(as_table(results, columns=compared.columns, title=compared.title), file=sys.stderr)
 
 
 app = command("evaluate", run, __doc__)

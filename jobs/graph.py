@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
-
-import rich
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.recorded import Work, recorded
-from jobs.steps import Step
-from mmkrl.data.graphs.build import build_graph
-from mmkrl.tracking import Run
+
+if TYPE_CHECKING:
+    from jobs.recorded import Work
+    from jobs.steps import Step
+    from mmkrl.tracking.runs import Run
 
 logger = logging.getLogger(__name__)
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Read the configured graph."""
+    from jobs.recorded import Work, recorded
+    from mmkrl.data.graphs.build import build_graph
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
         assert config.graph is not None  # the step asks for it
@@ -33,6 +34,9 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
 
 
 def _show(metrics: dict[str, float]) -> None:
+    import rich
+    from rich.table import Table
+
     table = Table("", "", title="knowledge graph")
     for name, value in metrics.items():
         table.add_row(

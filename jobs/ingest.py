@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from cluster.units import run_units
+from typing import TYPE_CHECKING
+
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.recorded import Work, recorded
-from jobs.steps import Step
-from mmkrl.data.ingest import ingest_unit
-from mmkrl.data.manifest import UnitRecord
-from mmkrl.data.readers import ReadUnit, plan
-from mmkrl.tracking import Run
+
+if TYPE_CHECKING:
+    from jobs.recorded import Work
+    from jobs.steps import Step
+    from mmkrl.data.manifest import UnitRecord
+    from mmkrl.data.readers.records import ReadUnit
+    from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Ingest all configured sources."""
+    from cluster.units import run_units
+    from jobs.recorded import Work, recorded
+    from mmkrl.data.ingest import ingest_unit
+    from mmkrl.data.readers.registry import plan
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
         section = config.ingest

@@ -6,12 +6,13 @@ import functools
 
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.minings import mining
-from jobs.recorded import recorded
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Mine the ingested corpus."""
+    from jobs._mine import mining
+    from jobs.recorded import recorded
+
     return recorded(config, "mine", functools.partial(mining, config), force=force)
 
 

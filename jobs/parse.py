@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from cluster.units import run_units
+from typing import TYPE_CHECKING
+
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
-from jobs.recorded import Work, recorded
-from jobs.steps import Step
-from mmkrl.data.manifest import FileEntry, UnitRecord
-from mmkrl.mining.captions.extract import parse_part
-from mmkrl.mining.captions.parser import versions
-from mmkrl.tracking import Run
+
+if TYPE_CHECKING:
+    from jobs.recorded import Work
+    from jobs.steps import Step
+    from mmkrl.data.manifest import FileEntry, UnitRecord
+    from mmkrl.tracking.runs import Run
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
     """Parse the texts of the ingested corpus."""
+    from cluster.units import run_units
+    from jobs.recorded import Work, recorded
+    from mmkrl.mining.captions.extract import parse_part
+    from mmkrl.mining.captions.parser import versions
 
     def work(step: Step, tracked: Run) -> Work:  # noqa: ARG001 - every job has these two
         corpus, parser = step.inputs["ingest"], versions()

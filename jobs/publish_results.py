@@ -1,4 +1,4 @@
-"""Keep a finished evaluation as docs/results/NAME.json, and render the pages made from them."""
+"""Keep a finished evaluation as docs/results/NAME.json, or render all of them as one page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.command import ConfigOption, SetOption
+from jobs.command import SetOption
 from jobs.config import PipelineConfig
 from jobs.steps import finished
 from mmkrl.config import load
@@ -26,21 +26,28 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=__doc__)
 def main(
-    config: ConfigOption,
-    name: Annotated[str, typer.Option(help="Name of the results file.")],
+    config: Annotated[
+        str | None, typer.Option(help="YAML file of the evaluation, local or s3://.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the results file.")] = None,
     overrides: SetOption = None,
+    page: Annotated[Path | None, typer.Option(help="Write the page of all results here.")] = None,
 ) -> None:
-    """Write the results file and the pages."""
+    """Write the results file and the README's table, the page, or both."""
+    if page is None and (config is None or name is None):
+        raise typer.BadParameter("give --config and --name to keep an evaluation, or --page")
     try:
-        _write(config, name, overrides or [])
+        if config is not None and name is not None:
+            _write(config, name, overrides or [])
     except UserError as error:
         raise typer.BadParameter(str(error)) from None
     files = sorted((_DOCS / "results").glob("*.json"))
-    pages = [json.loads(file.read_text()) for file in files]
-    (_DOCS / "results.md").write_text(render.page(pages))
-    shown = next((page for page in pages if page["name"] == _SHOWN), None)
-    if shown:
-        _README.write_text(render.insert(_README.read_text(), render.headline(shown)))
+    results = {file.stem: json.loads(file.read_text()) for file in files}
+    if page is not None:
+        page.write_text(render.page(list(results.values())))
+    if name == _SHOWN:
+        table = render.headline(results[name])
+        _README.write_text(render.insert(_README.read_text(), table))
 
 
 def _write(config: str, name: str, overrides: list[str]) -> None:

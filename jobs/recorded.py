@@ -12,7 +12,7 @@ from jobs.config import PipelineConfig
 from jobs.steps import Step, step
 from mmkrl.data.dataset import Dataset, open_dataset, publish
 from mmkrl.data.manifest import FileEntry, Manifest, UnitRecord
-from mmkrl.tracking import Run, run
+from mmkrl.tracking.runs import Run, run
 
 logger = logging.getLogger(__name__)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from jobs._register import card, decide, model_uri, tags, validated
 from jobs.command import Outcome, command, no_cluster
 from jobs.config import PipelineConfig
-from jobs.registrations import card, decide, model_uri, tags, validated
 from jobs.steps import finished
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
 from mmkrl.evaluate.report.evaluation import Evaluation
 from mmkrl.serving.registry import CARD_FILE, VALIDATION_FILE, Registry, Verdict, as_text
-from mmkrl.tracking import run as tracked_run
+from mmkrl.tracking.runs import run as tracked_run
 
 logger = logging.getLogger(__name__)
 

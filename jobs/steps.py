@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,36 @@ from jobs.config import PipelineConfig
 from mmkrl.config import identity
 from mmkrl.data.dataset import Dataset, Origin, open_dataset
 from mmkrl.data.digest import content_id, fingerprint
-from mmkrl.data.graphs import graph_listing
+from mmkrl.data.graphs.layouts import graph_listing
 from mmkrl.data.manifest import MANIFEST_NAME
-from mmkrl.data.readers import listing
+from mmkrl.data.readers.registry import listing
 from mmkrl.errors import UsageError, UserError
+from mmkrl.io.cached_files import local_folder
 from mmkrl.io.storage import Location, locate
-from mmkrl.mining.relationships import CAPTIONS
+from mmkrl.mining.config import MINERS
+from mmkrl.models.config import CORPUS, FEATURES, GRAPH, RELATIONSHIPS
+from mmkrl.models.family import Sources
+from mmkrl.plugins import sources as plugin_sources
 
 INPUTS: dict[str, tuple[str, ...]] = {
     "ingest": (),
     "dedupe": ("ingest",),
     "parse": ("ingest",),
-    "mine": ("ingest", "dedupe"),  # and what its miner reads, see inputs_of
+    "mine": (),  # what its miner needs, see inputs_of
     "graph": (),  # and what its section names, see inputs_of
     "extract": ("ingest",),
-    "train": ("mine", "extract"),  # or what the configured models learn from, see inputs_of
-    "evaluate": ("mine", "extract", "train"),
+    "train": (),  # what the configured models learn from, see inputs_of
+    "evaluate": ("train",),  # and the same
 }
+MADE_BY = {
+    CORPUS: "ingest",
+    "duplicates": "dedupe",
+    "statements": "parse",
+    RELATIONSHIPS: "mine",
+    GRAPH: "graph",
+    FEATURES: "extract",
+}
+"""The job that makes what miners and models need."""
 _KEY_HEX = 12
 
 
@@ -76,6 +90,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if job in ("train", "sweep") and config.train.captions_from:
         digests["captions"] = content_id(locate(config.train.captions_from).read_bytes())
     section = _section(config, job)
+    digests |= plugin_sources(section)  # files of the user's own that are named in it
     key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
@@ -102,22 +117,14 @@ def inputs_of(config: PipelineConfig, job: str) -> tuple[str, ...]:
     """
     if job == "extract" and config.extract.duplicates == "one":
         return (*INPUTS[job], "dedupe")
-    if job == "mine" and config.mine.miner == CAPTIONS:
-        return (*INPUTS[job], "parse", "extract")
+    if job == "mine":
+        return tuple(MADE_BY[kind] for kind in MINERS.get(config.mine.miner).needs)
     if job == "graph":
         return _graph_inputs(config)
     if job in ("train", "evaluate", "sweep"):
-        own = _training_inputs(config)
+        own = tuple(job for kind, job in MADE_BY.items() if kind in config.train.inputs)
         return (*own, "train") if job == "evaluate" else own
     return INPUTS[job]
-
-
-def _training_inputs(config: PipelineConfig) -> tuple[str, ...]:
-    if config.train.model == "captions":
-        return () if config.train.captions_from else ("ingest", "extract")
-    if config.train.model == "triples":
-        return ("graph", "extract") if config.train.looks_at_images else ("graph",)
-    return INPUTS["train"]
 
 
 def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
@@ -126,6 +133,12 @@ def _graph_inputs(config: PipelineConfig) -> tuple[str, ...]:
     if config.graph.source == "mined":
         return ("mine",)
     return ("ingest",) if config.graph.images else ()
+
+
+def sources(config: PipelineConfig, inputs: Mapping[str, Dataset]) -> Sources:
+    """What models learn from, of a job's inputs."""
+    datasets = {kind: inputs[job] for kind, job in MADE_BY.items() if job in inputs}
+    return Sources(datasets, config.train, local_folder("features"))
 
 
 def needed(config: PipelineConfig, job: str) -> list[str]:

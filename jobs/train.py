@@ -1,4 +1,4 @@
-"""Train the configured model, its ablations and seeds under Ray Train, resumably."""
+"""Train the configured models with their seeds under Ray Train, resumably."""
 
 from __future__ import annotations
 
@@ -6,42 +6,46 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.training import Member, Resources, train_members
+from cluster.training import Member, train_members
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
-from jobs.steps import Step
-from jobs.trainings import training
-from mmkrl.models.weights import collect
-from mmkrl.tracking import Run as TrackedRun
-from mmkrl.tracking import run as tracked_run
+from jobs.steps import Step, sources
+from mmkrl.models import training
+from mmkrl.models.family import family_of
+from mmkrl.serving.publish import publish_space
+from mmkrl.tracking.runs import Run as TrackedRun
+from mmkrl.tracking.runs import run as tracked_run
 from mmkrl.train.learner import Measurement
 from mmkrl.viz.curves import loss_curve
 
 
 def run(config: PipelineConfig, force: bool) -> Outcome:
-    """Train every variant or model with every seed."""
+    """Train every model with every seed."""
 
     def work(step: Step, tracked: TrackedRun) -> Work:
-        section = config.train
-        plan = training(config, step)
-        members = plan.members
-        resources = Resources.of(section)
+        given = sources(config, step.inputs)
+        runs = [training.Member(given, *member) for member in config.train.members]
+        members = [Member(run.name, run) for run in runs]
         curve: list[Measurement] = []
-        with _member_runs(config, step, tracked, members) as runs:
+        with _member_runs(config, step, tracked, members) as records:
 
             def record(name: str, measurements: list[Measurement]) -> None:
                 kept = [m for m in measurements if m.name != "progress"]
-                runs[name].metrics(kept)
+                records[name].metrics(kept)
                 if name == members[0].name:
                     tracked.metrics(kept)
                     curve.extend(kept)
 
-            folder = step.location / "_runs"
-            checkpoints = train_members(folder, members, plan.work, resources, record)
+            folder, resources = step.location / "_runs", config.cluster.training
+            checkpoints = train_members(folder, members, training.train, resources, record)
         tracked.image(loss_curve(curve, members[0].name), "loss.png")
-        files, notes = collect(step.location, checkpoints)
-        files += plan.publish(tracked)
+        files, notes = training.collect(step.location, checkpoints)
+        files += training.families_files(given, step.location)
+        data = family_of(runs[0].config.family).load(given)
+        space = training.trained_space(given, step.location, data)
+        digests = {kind: dataset.digest for kind, dataset in given.datasets.items()}
+        files += publish_space(step.location, space, tracked, digests)
         metrics = {f"{name}_validation": note["best_metric"] for name, note in notes.items()}
         return Work([], files, {"members": notes}, metrics)
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from mmkrl.errors import UsageError
-from mmkrl.io.storage import locate
+from mmkrl.plugins import Registry
 
 
 class Section(BaseModel):
@@ -37,6 +38,18 @@ OPERATIONAL: JsonDict = {
 }  # marks a field that changes how work is done, not its result
 
 
+def known_to(registry: Registry[Any]) -> AfterValidator:
+    """What checks that a field, annotated with it, is a name of a registry."""
+
+    def check_name(name: str) -> str:
+        try:
+            return registry.check(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(check_name)
+
+
 def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:
     """The configuration in a YAML file, with overrides applied.
 
@@ -48,6 +61,8 @@ def load(path: str, overrides: Iterable[str], schema: type[Config]) -> Config:
     Raises:
         UsageError: the file cannot be read, a key is unknown, or a value does not fit.
     """
+    from mmkrl.io.storage import locate  # pyarrow and obstore, which --help does not need
+
     location = locate(path)
     if not location.is_file():
         raise UsageError(f"--config {path}: no such file")
@@ -74,6 +89,18 @@ def check(values: Mapping[str, Any], schema: type[Config]) -> Config:
         raise UsageError(_explain(error.errors(), schema)) from error
 
 
+def nested_errors(errors: Iterable[Any], schema: type[BaseModel], name: str) -> PydanticCustomError:
+    """What a validator raises when a section that it chose itself does not fit.
+
+    Args:
+        errors: What that section's own validation found.
+        schema: The section.
+        name: Its key, below the field that is validated.
+    """
+    context = {"errors": list(errors), "schema": schema, "name": name}
+    return PydanticCustomError("nested", "a section does not fit", context)
+
+
 def identity(section: BaseModel) -> dict[str, Any]:
     """What a section says of the result: its values without the operational ones."""
     values = section.model_dump(mode="json")
@@ -83,6 +110,9 @@ def identity(section: BaseModel) -> dict[str, Any]:
             del values[name]
         elif isinstance(value, BaseModel):
             values[name] = identity(value)
+        elif isinstance(value, dict):
+            inner = {str(k): identity(v) for k, v in value.items() if isinstance(v, BaseModel)}
+            values[name] = values[name] | inner
     return values
 
 
@@ -126,12 +156,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UsageError(f"--set {override}: {text!r} is not valid YAML") from error
 
 
-def _explain(errors: list[Any], schema: type[BaseModel]) -> str:
-    """One line for the most telling of several validation errors."""
+def _explain(errors: list[Any], schema: type[BaseModel], above: tuple[str, ...] = ()) -> str:
+    """One line for the most telling of several validation errors of a section at a path."""
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     error = (unknown or errors)[0]
     path = [str(part) for part in error["loc"]]
-    where = ".".join(path)
+    where = ".".join([*above, *path])
+    if error["type"] == "nested":
+        inner = error["ctx"]
+        return _explain(inner["errors"], inner["schema"], (*above, *path, inner["name"]))
     if unknown:
         section = _section_at(schema, path[:-1])
         if section and (now := _renamed(section).get(path[-1])):

@@ -13,45 +13,58 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import create_trial
 
 from tuning.spaces import Space
-from tuning.trials import Tried
+from tuning.trials import TrialRecord
+
+EVALUATOR = FanovaImportanceEvaluator(seed=0)
+"""Hutter, Hoos, Leyton-Brown 2014, by Optuna."""
 
 _FEWEST = 4  # trials
 
 
-def common_share(tried: Sequence[Tried]) -> float:
+def common_share(trials: Sequence[TrialRecord]) -> float:
     """The share of the schedule that every trial with a validation reached."""
-    return min((trial.curve[-1][0] for trial in tried if trial.curve), default=0.0)
+    return min((trial.curve[-1][0] for trial in trials if trial.curve), default=0.0)
 
 
-def value_at(trial: Tried, share: float) -> float | None:
+def value_at(trial: TrialRecord, share: float) -> float | None:
     """The best validation metric of a trial up to a share of its schedule."""
     return max((value for at, value in trial.curve if at <= share), default=None)
 
 
-def importance(tried: Sequence[Tried], space: Space) -> dict[str, float]:
+def study_at(trials: Sequence[TrialRecord], space: Space, share: float = 1.0) -> optuna.Study:
+    """Trials as a study in memory in which all count alike, however they ended.
+
+    Args:
+        trials: Those without a validation up to the share are left out.
+        space: What was searched.
+        share: The value of a trial is its best up to this share of its schedule.
+    """
+    study = optuna.create_study(direction="maximize")
+    for trial in trials:
+        value = value_at(trial, share)
+        if value is not None:
+            added = create_trial(
+                params=trial.settings,
+                distributions=dict(space),
+                value=value,
+                intermediate_values={round(100 * at): best for at, best in trial.curve},
+            )
+            study.add_trial(added)
+    return study
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
     """The share of the metric's variance that each setting explains, the largest first.
 
     Args:
-        tried: Trials; those without a validation up to the common share are left out.
-        space: What was searched.
+        study: Trials compared at the same share of their schedules.
 
     Returns:
-        By key, summing to 1 (Hutter, Hoos, Leyton-Brown 2014, by Optuna); empty if there are too
-        few trials, or all are equal.
+        By key, summing to 1; empty if there are too few trials, or all are equal.
     """
-    share = common_share(tried)
-    study = optuna.create_study(direction="maximize")
-    for trial in tried:
-        value = value_at(trial, share)
-        if value is not None:
-            study.add_trial(
-                create_trial(params=trial.settings, distributions=dict(space), value=value)
-            )
-    values = {trial.value for trial in study.trials}
-    if len(study.trials) < _FEWEST or len(values) < 2:
+    if len(study.trials) < _FEWEST or len({trial.value for trial in study.trials}) < 2:
         return {}
-    evaluator = FanovaImportanceEvaluator(seed=0)
     explained: dict[str, float] = optuna.importance.get_param_importances(
-        study, evaluator=evaluator
+        study, evaluator=EVALUATOR
     )
     return dict(explained)

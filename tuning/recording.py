@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmkrl.tracking import Run
+from mmkrl.tracking.runs import Run
 from mmkrl.train.learner import Measurement
 from tuning.spaces import Settings
-from tuning.trials import Trials
+from tuning.trials import OptunaStudy
 
 _BEST = "best"
 
@@ -21,13 +21,13 @@ class Recorder:
     Args:
         parent: The sweep's run.
         identity: What identifies it.
-        trials: What is known of the trials.
+        study: What is known of the trials.
     """
 
-    def __init__(self, parent: Run, identity: Mapping[str, str], trials: Trials) -> None:
+    def __init__(self, parent: Run, identity: Mapping[str, str], study: OptunaStudy) -> None:
         self._parent = parent
         self._identity = identity
-        self._trials = trials
+        self._study = study
         self._open: dict[int, Run] = {}
 
     def begun(self, number: int, settings: Settings) -> None:
@@ -46,24 +46,24 @@ class Recorder:
 
     def ended(self, number: int) -> None:
         """A trial has ended: record how."""
-        tried = self._trials.tried()[number]
+        trial = self._study.records()[number]
         run = self._open.pop(number, None)
-        if run is None or tried.outcome == "running":
+        if run is None or trial.outcome == "running":
             return
-        run.tag("outcome", tried.outcome)
-        if tried.error:
-            run.tag("error", tried.error)
-        if tried.value is not None:
-            run.summary({_BEST: tried.value, "steps": tried.steps})
-        run.end("FAILED" if tried.outcome == "failed" else "FINISHED")
-        self._trials.note_recorded(number)
+        run.tag("outcome", trial.outcome)
+        if trial.error:
+            run.tag("error", trial.error)
+        if trial.value is not None:
+            run.summary({_BEST: trial.value, "steps": trial.steps})
+        run.end("FAILED" if trial.outcome == "failed" else "FINISHED")
+        self._study.note_recorded(number)
 
     def settle(self) -> None:
         """Record the trials that ended while a kill kept their end from being recorded."""
-        for tried in self._trials.tried():
-            if tried.number not in self._trials.recorded:
-                self.begun(tried.number, tried.settings)
-                self.ended(tried.number)
+        for trial in self._study.records():
+            if trial.number not in self._study.recorded:
+                self.begun(trial.number, trial.settings)
+                self.ended(trial.number)
 
     def close(self) -> None:
         """Leave no run open when the sweep itself fails; it may go on later."""

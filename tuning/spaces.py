@@ -3,7 +3,7 @@
 A field that can be searched carries ``json_schema_extra={"search": [...]}``: two floats are the
 ends of a range (searched on a logarithmic scale when they are a factor of ten or more apart),
 anything else is a list of choices. Keys are dotted names within the section ``train``, such as
-``bcdnn.margin`` or ``triples.ikrl.negatives.entities``.
+``models.mine.margin`` or ``models.ikrl.negatives.entities``.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def search_space(section: Section, prefix: str) -> Space:
 
 
 def model_key(train: TrainConfig) -> str:
-    """The key of the first model's section: ``bcdnn``, or such as ``triples.NAME``."""
-    return train.model if train.model == "bcdnn" else f"{train.model}.{train.members[0][0]}"
+    """The key of the first model's section, such as ``models.NAME``."""
+    return f"models.{train.served[0]}"
 
 
 def with_settings(train: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

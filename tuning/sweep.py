@@ -12,22 +12,23 @@ import yaml
 from optuna.distributions import FloatDistribution
 
 from cluster.sweep_config import SweepConfig
-from cluster.training import Resources
 from cluster.tune_hooks import Population
 from cluster.tuning import tune_trials
 from jobs.command import Outcome, command
 from jobs.config import PipelineConfig
 from jobs.recorded import Work, recorded
-from jobs.steps import Step, finished
-from jobs.trainings import training
+from jobs.steps import Step, finished, sources
 from mmkrl.data.dataset import write_file
 from mmkrl.errors import UsageError, UserError
-from mmkrl.tracking import Run
+from mmkrl.models.family import family_of
+from mmkrl.models.training import Member
+from mmkrl.models.training import train as run_member
+from mmkrl.tracking.runs import Run
 from mmkrl.train.context import TrainContext
 from tuning.page import page
 from tuning.recording import Recorder
 from tuning.spaces import Settings, Space, sweep_space, with_settings
-from tuning.trials import Trials, Tried
+from tuning.trials import OptunaStudy, TrialRecord
 
 logger = logging.getLogger(__name__)
 
@@ -42,29 +43,29 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     _check_validations(config)
 
     def search(step: Step, tracked: Run) -> Work:
-        trials = Trials(step.location / _STUDY, space, config.sweep)
+        study = OptunaStudy(step.location / _STUDY, space, config.sweep)
         identity = {"job": "sweep", "key": step.origin.key, "version": str(step.version)}
-        recorder = Recorder(tracked, identity, trials)
-        resources = Resources.of(section)
+        recorder = Recorder(tracked, identity, study)
+        resources = config.cluster.training
         try:
             work = _trial(config, step)
             population = _population(config.sweep, space)
-            tune_trials(step.location, trials, work, resources, recorder, population)
+            tune_trials(step.location, study, work, resources, recorder, population)
         finally:
             recorder.close()
         recorder.settle()
-        best = _best(trials)
+        best = _best(study)
         tuned = config.model_copy(update={"train": with_settings(section, best.settings)})
         texts = {
             BEST: as_yaml(tuned),
-            PAGE: page(trials.tried(), space, best, key=step.origin.key),
-            TRIALS: json.dumps([_row(tried) for tried in trials.tried()], indent=1),
+            PAGE: page(study.records(), space, best, key=step.origin.key),
+            TRIALS: json.dumps([_row(trial) for trial in study.records()], indent=1),
         }
         for path, text in texts.items():
             tracked.text(text, path)
         files = [write_file(step.location, path, text.encode()) for path, text in texts.items()]
         notes = {"best": {"trial": best.number, "settings": best.settings}}
-        return Work([], files, notes, _metrics(trials, best))
+        return Work([], files, notes, _metrics(study, best))
 
     outcome = recorded(config, "sweep", search, force=force)
     _advise(config)
@@ -82,8 +83,7 @@ def _trial(config: PipelineConfig, step: Step) -> Callable[[Settings, TrainConte
 
     def train(settings: Settings, context: TrainContext) -> None:
         tuned = config.model_copy(update={"train": with_settings(config.train, settings)})
-        plan = training(tuned, step)
-        plan.work(plan.members[0].run, context)
+        run_member(Member(sources(tuned, step.inputs), *tuned.train.served), context)
 
     return train
 
@@ -104,7 +104,9 @@ def _population(config: SweepConfig, space: Space) -> Population | None:
 
 def _check_validations(config: PipelineConfig) -> None:
     """A trial that is validated at the end of its phases alone cannot be ended early."""
-    between = config.train.model != "bcdnn" or config.train.loop.validate_steps is not None
+    model = config.train.models[config.train.served[0]]
+    own = family_of(model.family).validates_within_phases(model)
+    between = own or config.train.loop.validate_steps is not None
     if config.sweep.scheduler != "none" and not between:
         raise UsageError(
             f"sweep.scheduler = {config.sweep.scheduler!r} needs validations within a phase: set "
@@ -112,39 +114,39 @@ def _check_validations(config: PipelineConfig) -> None:
         )
 
 
-def _best(trials: Trials) -> Tried:
-    tried = trials.tried()
-    if not trials.complete():
+def _best(study: OptunaStudy) -> TrialRecord:
+    trials = study.records()
+    if not study.complete():
         raise UserError(
-            f"the sweep was interrupted after {len(tried)} trials: run it again, it continues"
+            f"the sweep was interrupted after {len(trials)} trials: run it again, it continues"
         )
-    best = trials.best()
+    best = study.best()
     if best is None:
-        raise UserError(f"all {len(tried)} trials failed, the first with: {tried[0].error}")
+        raise UserError(f"all {len(trials)} trials failed, the first with: {trials[0].error}")
     return best
 
 
-def _metrics(trials: Trials, best: Tried) -> dict[str, float]:
-    tried = trials.tried()
+def _metrics(study: OptunaStudy, best: TrialRecord) -> dict[str, float]:
+    trials = study.records()
     assert best.value is not None
     return {
         "best": best.value,
         "best_trial": float(best.number),
-        "trials": float(len(tried)),
-        "failed": float(sum(one.outcome == "failed" for one in tried)),
-        "steps": float(trials.steps()),
+        "trials": float(len(trials)),
+        "failed": float(sum(one.outcome == "failed" for one in trials)),
+        "steps": float(study.steps()),
     }
 
 
-def _row(tried: Tried) -> dict[str, Any]:
+def _row(trial: TrialRecord) -> dict[str, Any]:
     return {
-        "trial": tried.number,
-        "settings": tried.settings,
-        "outcome": tried.outcome,
-        "best": tried.value,
-        "steps": tried.steps,
-        "error": tried.error,
-        "curve": tried.curve,
+        "trial": trial.number,
+        "settings": trial.settings,
+        "outcome": trial.outcome,
+        "best": trial.value,
+        "steps": trial.steps,
+        "error": trial.error,
+        "curve": trial.curve,
     }
 
 

@@ -36,7 +36,7 @@ _STUDY = "sweep"
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialRecord:
     """What is known of a trial.
 
     Attributes:
@@ -63,8 +63,10 @@ class Tried:
         return self.curve[-1][1] if self.curve else None
 
 
-class Trials:
+class OptunaStudy:
     """The trials of a sweep, those of earlier processes as well.
+
+    It is the :class:`cluster.tune_hooks.TrialStudy` that Ray Tune is given.
 
     Args:
         file: The journal.
@@ -76,15 +78,16 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = dict(sorted(space.items()))  # what is drawn depends on the order
         self._config = config
-        storage = JournalStorage(Journal(file))
+        self._storage = JournalStorage(Journal(file))
         self._study = optuna.create_study(
-            storage=storage,
+            storage=self._storage,
             study_name=_STUDY,
             direction="maximize",
             pruner=_pruner(config),
             load_if_exists=True,
         )
-        self._going: set[int] = set()
+        self._study_id = self._storage.get_study_id_from_name(_STUDY)
+        self._running: set[int] = set()
         self._since = time.monotonic()
         if config.sampler == "grid" and not self._study.get_trials(deepcopy=False):
             settings = grid(self._space, config.points)
@@ -94,27 +97,27 @@ class Trials:
         for number in self._decided():
             self.finish(number)
 
-    def go_on(self, numbers: Iterable[int]) -> None:
+    def resume(self, numbers: Iterable[int]) -> None:
         """Some trials that an earlier process began go on where they were."""
-        self._going |= {n for n in numbers if not self._trial(n).state.is_finished()}
+        self._running |= {n for n in numbers if not self._trial(n).state.is_finished()}
 
     def ask(self) -> tuple[int, Settings] | None:
         """The number and the settings of a trial to begin; None if there is none to come."""
         if self.spent():
             return None
         begun = [t for t in self._all() if t.state == TrialState.RUNNING]
-        lost = next((t for t in begun if t.number not in self._going), None)
-        if lost is None:
+        trial = next((t for t in begun if t.number not in self._running), None)
+        if trial is None:
             waiting = any(t.state == TrialState.WAITING for t in self._all())
             full = len(self._all()) >= self._config.trials or self._config.sampler == "grid"
             if full and not waiting:
                 return None
             self._study.sampler = _sampler(self._config, len(self._all()))
-            lost = self._trial(self._study.ask(self._space).number)
-        self._going.add(lost.number)
-        return lost.number, dict(lost.params)
+            trial = self._trial(self._study.ask(self._space).number)
+        self._running.add(trial.number)
+        return trial.number, dict(trial.params)
 
-    def judge(self, number: int, *, progress: float, steps: int, best: float) -> bool:
+    def report(self, number: int, *, progress: float, steps: int, best: float) -> bool:
         """Note how far a trial is; whether it ends here.
 
         Args:
@@ -123,44 +126,41 @@ class Trials:
             steps: Optimiser steps done.
             best: Best validation metric so far.
         """
-        frozen = self._trial(number)
-        if frozen.state.is_finished() or "outcome" in frozen.user_attrs:
+        trial = self._trial(number)
+        if trial.state.is_finished() or "outcome" in trial.user_attrs:
             return True
-        trial = optuna.trial.Trial(self._study, frozen._trial_id)
         at = round(_WHOLE * progress)
-        if at in frozen.intermediate_values:
+        if at in trial.intermediate_values:
             return False
-        if "total" not in frozen.user_attrs:
-            trial.set_user_attr("total", round(steps / progress))
-        trial.report(best, at)
+        if "total" not in trial.user_attrs:
+            self._note(number, "total", round(steps / progress))
+        self._storage.set_trial_intermediate_value(self._id(number), at, float(best))
         if progress >= 1:
             return False
-        outcome = self._verdict(trial, number)
+        outcome = self._verdict(number)
         if outcome:
-            trial.set_user_attr("outcome", outcome)
+            self._note(number, "outcome", outcome)
         return outcome is not None
 
-    def change(self, number: int, settings: Settings) -> None:
+    def change_settings(self, number: int, settings: Settings) -> None:
         """A trial goes on from the weights of a better one, with these settings."""
-        frozen = self._trial(number)
-        if settings != _settings(frozen) and not frozen.state.is_finished():
-            trial = optuna.trial.Trial(self._study, frozen._trial_id)
-            trial.set_user_attr("settings", settings)
+        trial = self._trial(number)
+        if settings != _settings(trial) and not trial.state.is_finished():
+            self._note(number, "settings", settings)
 
     def finish(self, number: int, error: str = "") -> None:
-        """A trial has ended, by itself, by :meth:`judge` or by an error."""
-        frozen = self._trial(number)
-        self._going.discard(number)
-        if frozen.state.is_finished():
+        """A trial has ended, by itself, by :meth:`report` or by an error."""
+        trial = self._trial(number)
+        self._running.discard(number)
+        if trial.state.is_finished():
             return
-        trial = optuna.trial.Trial(self._study, frozen._trial_id)
-        if error or not frozen.intermediate_values:
-            trial.set_user_attr("error", error or "it ended without a validation")
+        if error or not trial.intermediate_values:
+            self._note(number, "error", error or "it ended without a validation")
             self._study.tell(number, state=TrialState.FAIL)
-        elif frozen.user_attrs.get("outcome") in ("pruned", "budget"):
+        elif trial.user_attrs.get("outcome") in ("pruned", "budget"):
             self._study.tell(number, state=TrialState.PRUNED)
         else:
-            self._study.tell(number, max(frozen.intermediate_values.values()))
+            self._study.tell(number, max(trial.intermediate_values.values()))
         self._study.set_user_attr("seconds", self.seconds())
         self._since = time.monotonic()
 
@@ -191,25 +191,25 @@ class Trials:
 
     def steps(self) -> int:
         """Optimiser steps of all trials."""
-        return sum(tried.steps for tried in self.tried())
+        return sum(record.steps for record in self.records())
 
     def seconds(self) -> float:
         """Seconds of this process and of those before it, to their last ended trial."""
         return float(self._study.user_attrs.get("seconds", 0.0)) + time.monotonic() - self._since
 
-    def tried(self) -> list[Tried]:
+    def records(self) -> list[TrialRecord]:
         """Every trial that was begun, by number."""
-        return [_tried(t) for t in self._all() if t.state != TrialState.WAITING]
+        return [_record(t) for t in self._all() if t.state != TrialState.WAITING]
 
-    def best(self) -> Tried | None:
+    def best(self) -> TrialRecord | None:
         """The best trial that did not fail; the earliest of equal ones."""
-        good = [t for t in self.tried() if t.outcome != "failed" and t.value is not None]
+        good = [t for t in self.records() if t.outcome != "failed" and t.value is not None]
         return max(good, key=lambda t: t.value or 0.0, default=None)
 
-    def _verdict(self, trial: optuna.trial.Trial, number: int) -> Outcome | None:
+    def _verdict(self, number: int) -> Outcome | None:
         if self.spent():
             return "budget"
-        if trial.should_prune():
+        if self._study.pruner.prune(self._study, self._trial(number)):
             return "pruned"
         patience = self._config.patience
         values = list(_curve(self._trial(number)))
@@ -227,6 +227,13 @@ class Trials:
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._all()[number]
+
+    def _id(self, number: int) -> int:
+        """A trial's key in the storage, by which another process than its own can write to it."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _note(self, number: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._id(number), key, value)
 
 
 class Journal(BaseJournalBackend):
@@ -251,7 +258,7 @@ class Journal(BaseJournalBackend):
         self._file.write_bytes("".join(json.dumps(log) + "\n" for log in self._logs).encode())
 
 
-def _tried(trial: FrozenTrial) -> Tried:
+def _record(trial: FrozenTrial) -> TrialRecord:
     curve = tuple(_curve(trial))
     states: dict[TrialState, Outcome] = {
         TrialState.COMPLETE: "done",
@@ -265,7 +272,7 @@ def _tried(trial: FrozenTrial) -> Tried:
     schedule = trial.user_attrs.get("total", 0)
     steps = round(curve[-1][0] * schedule) if curve else 0
     error = trial.user_attrs.get("error", "")
-    return Tried(trial.number, _settings(trial), outcome, curve, steps, schedule, error)
+    return TrialRecord(trial.number, _settings(trial), outcome, curve, steps, schedule, error)
 
 
 def _settings(trial: FrozenTrial) -> Settings:

@@ -8,58 +8,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-from pydantic import Field
 
-from mmkrl.config import Section
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dead_letters import dead_letter
 from mmkrl.data.digest import content_id
 from mmkrl.data.isolation.parent import shared
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.pictures import Header, Limits, UnusablePicture
-from mmkrl.data.readers import ReadUnit, Record, SourceConfig, Unreadable, read
+from mmkrl.data.readers.records import ReadUnit, Record, Unreadable
+from mmkrl.data.readers.registry import read
 from mmkrl.data.schemas import DEAD_LETTERS, IMAGES, TARGETS, TEXTS
 from mmkrl.data.writing import UnitWriter
 from mmkrl.io.storage import Location
 
 _INSPECTOR = "mmkrl.data.pictures:inspector"
-_LOT_ROWS = 256
-_LOT_BYTES = 8 << 20  # pictures of one lot, in bytes; a larger one is a lot of its own
+_BATCH_ROWS = 256
+_BATCH_BYTES = 8 << 20  # pictures of one batch, in bytes; a larger one is a batch of its own
 Item: TypeAlias = Record | Unreadable
-
-
-class IngestConfig(Section):
-    """What to read, and how large a picture may be."""
-
-    sources: list[SourceConfig]
-    """Where images and texts come from; read in this order."""
-    unit_rows: int = Field(default=1000, ge=1)
-    """Most rows to read in one piece, where the format can be cut (a tar cannot)."""
-    unit_mb: int = Field(default=64, ge=1)
-    """Most MiB of pictures to read in one piece, where the format can be cut; smaller pieces make
-    a kill cheaper."""
-    max_bytes: int = Field(default=32 << 20, ge=1)
-    """Largest encoded picture, in bytes; larger ones become dead letters."""
-    max_pixels: int = Field(default=64_000_000, ge=1)
-    """Largest picture, width times height; larger ones become dead letters undecoded."""
-
-    @property
-    def limits(self) -> Limits:
-        """The limits for one picture."""
-        return Limits(self.max_bytes, self.max_pixels)
 
 
 def ingest_unit(
     location: Location, number: int, unit: ReadUnit, config: IngestConfig
 ) -> UnitRecord:
-    """Read one unit of a source, a lot of rows at a time, and publish its part of the corpus."""
+    """Read one unit of a source, a batch of rows at a time, and publish its part of the corpus."""
     writer = UnitWriter(location, number)
     rows_in = 0
     formats: Counter[str] = Counter()
     items = read(unit, config.sources[unit.source], max_bytes=config.max_bytes)
-    for lot in _lots(items):
-        tables = _tables(lot, config.limits)
+    for batch in _batches(items):
+        tables = _tables(batch, Limits(config.max_bytes, config.max_pixels))
         writer.add(tables)
-        rows_in += len(lot)
+        rows_in += len(batch)
         formats.update(tables["images"].column("format").to_pylist())
     return writer.finish(
         rows_in=rows_in,
@@ -68,27 +47,27 @@ def ingest_unit(
     )
 
 
-def _lots(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Neighbouring rows, few enough for memory: each lot becomes a row group."""
-    lot: list[Item] = []
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Neighbouring rows, few enough for memory: each batch becomes a row group."""
+    batch: list[Item] = []
     size = 0
     for item in items:
         more = len(item.image) if isinstance(item, Record) else 0
-        if lot and (len(lot) == _LOT_ROWS or size + more > _LOT_BYTES):
-            yield lot
-            lot, size = [], 0
-        lot.append(item)
+        if batch and (len(batch) == _BATCH_ROWS or size + more > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
         size += more
-    if lot:
-        yield lot
+    if batch:
+        yield batch
 
 
-def _tables(lot: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
-    """The rows of a lot by table."""
-    records = [item for item in lot if isinstance(item, Record)]
+def _tables(batch: Sequence[Item], limits: Limits) -> dict[str, pa.Table]:
+    """The rows of a batch by table."""
+    records = [item for item in batch if isinstance(item, Record)]
     headers = _headers(records, limits)
     images, texts, targets, dead = [], [], [], []
-    for item in lot:
+    for item in batch:
         if isinstance(item, Unreadable):
             dead.append(dead_letter("ingest", item.uri, item.reason, item.detail))
             continue

@@ -30,11 +30,11 @@ class FileEntry(_Record):
 
 
 class UnitRecord(_Record):
-    """A finished piece of work: written last, so a unit with a record is whole.
+    """A finished unit of work: written last, so a unit with a record is whole.
 
     Attributes:
-        unit: Position of the piece in the job's list of work.
-        stats: Measurements of this piece (seconds by stage, bytes read).
+        unit: Index of the unit in the list of work.
+        stats: Measurements of this unit (seconds by stage, bytes read).
     """
 
     unit: int

@@ -13,17 +13,17 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
+from mmkrl.data.config import Fit
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Fit: TypeAlias = Literal["squeeze", "centre"]
-
 _ORIENTATION = 0x0112  # EXIF tag
 _CENTRE = 224 / 256  # ImageNet's evaluation takes this share of the shorter side
 # A JPEG is decoded at 1/2, 1/4 or 1/8 as long as what remains is so many times too large. Vectors

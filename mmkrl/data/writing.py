@@ -1,8 +1,9 @@
 """Writing one unit of a dataset: table files of bounded size first, the unit's record last.
 
-Rows come in lots. A lot becomes a row group, so that a reader can take a piece of a file, and all
-tables of a lot go to files of the same name: the texts of an images file lie in the texts file
-that is called like it. Files depend on the lots alone, so a repeated unit gives the same bytes.
+Rows come in batches. A batch becomes a row group, so that a reader can take a part of a file, and
+all tables of a batch go to files of the same name: the texts of an images file lie in the texts
+file that is called like it. Files depend on the batches alone, so a repeated unit gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 
 UNITS = "_units"  # the folder of the units' records
-PART_BYTES = 64 << 20  # a part that holds this much takes no further lot
+PART_BYTES = 64 << 20  # a part that holds this much takes no further batch
 _DEAD_LETTERS = "dead_letters"
 
 
 class UnitWriter:
-    """Publishes one unit, a lot of rows at a time.
+    """Publishes one unit, a batch of rows at a time.
 
     Files are called ``TABLE/part-UNIT.parquet``, and ``TABLE/part-UNIT-PART.parquet`` where the
     rows of the unit need several.
@@ -42,7 +43,7 @@ class UnitWriter:
         self._parts = 0
 
     def add(self, tables: Mapping[str, pa.Table]) -> None:
-        """Take a lot: rows by table name; empty tables write nothing.
+        """Take a batch: rows by table name; empty tables write nothing.
 
         Raises:
             UserError: a table does not fit its schema.

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from mmkrl.data.pictures import Pixels
-from mmkrl.encoders.config import BackboneName, EngineName, ExtractConfig
+from mmkrl.encoders.config import EncoderName, EngineName, ExtractConfig
 from mmkrl.encoders.engines import BEST_FIRST, CPU_BATCH, Source, Vectors, available, make_forward
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Choice:
 
 def choose_engines(
     config: ExtractConfig, device: Literal["cpu", "cuda"], sample_NHWC: Pixels
-) -> dict[BackboneName, Choice]:
+) -> dict[EncoderName, Choice]:
     """An engine for every backbone of a configuration.
 
     An engine that the configuration names is taken as it is, and its cosine told.
@@ -55,7 +55,7 @@ def choose_engines(
 
 
 def _choose(
-    config: ExtractConfig, name: BackboneName, device: Literal["cpu", "cuda"], sample_NHWC: Pixels
+    config: ExtractConfig, name: EncoderName, device: Literal["cpu", "cuda"], sample_NHWC: Pixels
 ) -> Choice:
     candidates = BEST_FIRST[device] if config.engine == "auto" else (config.engine,)
     installed = [e for e in candidates if available(e)] or list(candidates)
@@ -74,7 +74,7 @@ def _choose(
 
 
 def _vectors(
-    engine: EngineName, name: BackboneName, config: ExtractConfig, sample_NHWC: Pixels
+    engine: EngineName, name: EncoderName, config: ExtractConfig, sample_NHWC: Pixels
 ) -> Vectors:
     run = make_forward(engine, Source.configured(config, name), CPU_BATCH)
     return run(sample_NHWC)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from mmkrl.config import OPERATIONAL, Section
-from mmkrl.data.pictures import Fit
-from mmkrl.data.views.mapped_features import Backbones
+from mmkrl.config import OPERATIONAL, Section, known_to
+from mmkrl.data.config import Fit
+from mmkrl.data.views.config import Backbones
+from mmkrl.plugins import Registry
 
-BackboneName: TypeAlias = Literal[
-    "efficientnet_lite0", "efficientnet_lite2", "alexnet", "vgg19", "resnet50"
-]
+ENCODERS: Registry[Any] = Registry(
+    "image encoder",
+    "mmkrl.encoders",
+    {
+        "efficientnet_lite0": "mmkrl.encoders.efficientnet_lite:LITE0",
+        "efficientnet_lite2": "mmkrl.encoders.efficientnet_lite:LITE2",
+        "alexnet": "mmkrl.encoders.torchvision_models:ALEXNET",
+        "vgg19": "mmkrl.encoders.torchvision_models:VGG19",
+        "resnet50": "mmkrl.encoders.torchvision_models:RESNET50",
+    },
+)
+"""Each a :class:`mmkrl.encoders.image_encoder.ImageEncoder`."""
+RANDOM = "random"  # extract.weights: an untrained network
+EncoderName: TypeAlias = Annotated[str, known_to(ENCODERS)]
 EngineName: TypeAlias = Literal[
     "torch", "torch_bf16", "openvino", "openvino_bf16", "cuda", "cuda_fp16"
 ]
@@ -21,10 +34,15 @@ EngineName: TypeAlias = Literal[
 class ExtractConfig(Section):
     """Which features to extract, and how."""
 
-    backbones: tuple[BackboneName, ...] = Field(default=("efficientnet_lite0",), min_length=1)
+    renamed: ClassVar[Mapping[str, str]] = {
+        name: f"cluster.extraction.{name}" for name in ("workers", "stall_s")
+    }
+
+    backbones: tuple[EncoderName, ...] = Field(default=("efficientnet_lite0",), min_length=1)
     """Pretrained networks: efficientnet_lite0 and efficientnet_lite2 (made for 260 pixels), which
-    ship with their packages, alexnet, vgg19, resnet50. Several share one pass over the pictures."""
-    weights: dict[BackboneName, str] = Field(default={})
+    ship with their packages, alexnet, vgg19, resnet50; or an encoder of an installed package, or
+    ``python:MODULE:NAME``. Several share one pass over the pictures."""
+    weights: dict[EncoderName, str] = Field(default={})
     """Path of a backbone's state dict, local or ``s3://``; a backbone not named gets its published
     weights, ``random`` means untrained ones (the report says so)."""
     places: bool = False
@@ -34,7 +52,7 @@ class ExtractConfig(Section):
     """Parts of a picture whose vectors are averaged: 1, the whole; 2, and its mirror image; 10, the
     corners and the centre (7/8 of the side) with their mirror images. Cost grows with it."""
     duplicates: Literal["all", "one"] = "all"
-    """``one`` leaves out images for which ``jobs.dedupe`` kept another one; they become dead
+    """``one`` leaves out images for which deduplication kept another one; they become dead
     letters with the reason ``duplicate``."""
     engine: Literal["auto"] | EngineName = "auto"
     """What runs the networks. ``auto`` takes the fastest one installed whose vectors agree with
@@ -45,7 +63,7 @@ class ExtractConfig(Section):
     fit: Fit = "squeeze"
     """``squeeze`` shows the network the whole picture; ``centre`` its central square."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Pictures in one forward pass; none means 16 on a CPU, 256 on a GPU."""
+    """Pictures in one forward pass; null means 16 on a CPU, 256 on a GPU."""
     max_bytes: int = Field(default=32 << 20, ge=1)
     """Largest encoded picture, in bytes."""
     max_pixels: int = Field(default=64_000_000, ge=1)
@@ -55,14 +73,7 @@ class ExtractConfig(Section):
     decode_mb: int = Field(default=1024, ge=16, json_schema_extra=OPERATIONAL)
     """Most memory that decoding a picture may take, in MiB."""
     unit_rows: int = Field(default=256, ge=1)
-    """Pictures in one piece of work: what a kill can lose, and what travels between workers."""
-    workers: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
-    """Inference workers; none means one a GPU, or one a core where there is no GPU."""
-    stall_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
-    """Seconds without a finished piece after which, if nodes of the cluster were lost, the pieces
-    not yet published are planned anew for the nodes that are left. A plan whose first piece took
-    more than half as long gets twice that time. Without a loss, a plan in which nothing moves for
-    ten minutes, or five times as long as this, is begun again."""
+    """Pictures of a unit: what a kill can lose, and what travels between workers."""
 
     @field_validator("backbones")
     @classmethod

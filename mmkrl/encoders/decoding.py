@@ -20,7 +20,7 @@ COLUMNS = ("image_id", "uri", "image")
 
 @dataclass(frozen=True)
 class Decoded:
-    """A piece of the corpus, decoded.
+    """A unit of the corpus, decoded.
 
     Attributes:
         image_ids: Ids of the usable pictures.

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from mmkrl.data.pictures import Pixels
-from mmkrl.encoders.backbones import BACKBONES, Backbone, WithPlaces
-from mmkrl.encoders.config import BackboneName, EngineName, ExtractConfig
+from mmkrl.encoders.config import EncoderName, EngineName, ExtractConfig
 from mmkrl.encoders.crops import WithMirror, WithTenCrops
+from mmkrl.encoders.image_encoder import ImageEncoder, WithPlaces, image_encoder
 from mmkrl.errors import UserError
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -41,29 +41,29 @@ class Source:
     """What is to be run.
 
     Attributes:
-        backbone: The network.
+        encoder: The network.
         weights: Where its weights are; see ``extract.weights``.
         size: Side of the pictures in pixels.
         places: Whether the vectors tell places too; see ``extract.places``.
         crops: Parts of a picture whose vectors are averaged; see ``extract.crops``.
     """
 
-    backbone: Backbone
+    encoder: ImageEncoder
     weights: str | None
     size: int
     places: bool
     crops: int
 
     @classmethod
-    def configured(cls, config: ExtractConfig, name: BackboneName) -> Source:
+    def configured(cls, config: ExtractConfig, name: EncoderName) -> Source:
         """One of the configured backbones."""
         weights = config.weights.get(name)
-        return cls(BACKBONES[name], weights, config.image_size, config.places, config.crops)
+        return cls(image_encoder(name), weights, config.image_size, config.places, config.crops)
 
     @property
     def length(self) -> int:
         """Length of the vectors."""
-        return self.backbone.length(places=self.places)
+        return self.encoder.length(places=self.places)
 
 
 class FromPixels(nn.Module):
@@ -74,16 +74,16 @@ class FromPixels(nn.Module):
 
     def __init__(self, source: Source) -> None:
         super().__init__()
-        backbone = source.backbone
-        self.network = backbone.build(source.weights)
+        encoder = source.encoder
+        self.network = encoder.build(source.weights)
         if source.places:
-            self.network = WithPlaces(self.network, list(backbone.places), source.size)
+            self.network = WithPlaces(self.network, list(encoder.places), source.size)
         if source.crops == 2:
             self.network = WithMirror(self.network)
         elif source.crops == 10:
             self.network = WithTenCrops(self.network, source.size)
-        deviation_C11 = 255 * torch.tensor(backbone.deviation).view(3, 1, 1)
-        mean_C11 = 255 * torch.tensor(backbone.mean).view(3, 1, 1)
+        deviation_C11 = 255 * torch.tensor(encoder.deviation).view(3, 1, 1)
+        mean_C11 = 255 * torch.tensor(encoder.mean).view(3, 1, 1)
         self.register_buffer("scale_C11", 1 / deviation_C11)
         self.register_buffer("shift_C11", -mean_C11 / deviation_C11)
         self.eval().requires_grad_(False)

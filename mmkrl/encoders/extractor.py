@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from mmkrl.data.pictures import Pixels
 from mmkrl.data.schemas import DEAD_LETTERS, features
-from mmkrl.encoders.config import BackboneName, EngineName, ExtractConfig
+from mmkrl.encoders.config import EncoderName, EngineName, ExtractConfig
 from mmkrl.encoders.engines import CPU_BATCH, GPU_BATCH, Source, make_forward
 
-Engines: TypeAlias = Mapping[BackboneName, EngineName]
-FeatureColumns: TypeAlias = dict[BackboneName, npt.NDArray[np.float16]]
+Engines: TypeAlias = Mapping[EncoderName, EngineName]
+FeatureColumns: TypeAlias = dict[EncoderName, npt.NDArray[np.float16]]
 
 
 class Extractor:
@@ -54,7 +54,7 @@ def feature_tables(
     vectors: FeatureColumns,
     dead: list[dict[str, str]],
 ) -> dict[str, pa.Table]:
-    """The tables of one piece: features and dead letters."""
+    """The tables of one unit: features and dead letters."""
     schema = features({name: vector_ND.shape[1] for name, vector_ND in vectors.items()}).arrow
     columns = [
         pa.FixedSizeListArray.from_arrays(

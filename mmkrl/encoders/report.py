@@ -21,7 +21,7 @@ def extraction_metrics(
 
     Args:
         location: The dataset's folder.
-        units: Its pieces; rates and times are those of the pieces done by this run.
+        units: Its units; rates and times are those of the units done by this run.
         since: When this run began, in seconds since the epoch.
         workers: Inference workers.
 

@@ -29,21 +29,21 @@ class Views:
     """Where the parts lie that a step sees of its pictures.
 
     Attributes:
-        place_B2: Of each part, how far down and across, between the first place and the last.
+        offset_B2: Of each part, how far down and across, between the first position and the last.
         mirrored_B: Whether it is seen as its mirror image.
     """
 
-    place_B2: npt.NDArray[np.float64]
+    offset_B2: npt.NDArray[np.float64]
     mirrored_B: npt.NDArray[np.bool_]
 
     @classmethod
     def drawn(cls, count: int, seed: int, *, mirror: bool) -> Views:
-        """Those of a step: a function of its seed and of a row's place in the global batch."""
+        """Those of a step: a function of its seed and of a row's index in the global batch."""
         draw_B3 = np.random.default_rng(seed).random((count, 3))
         return cls(draw_B3[:, :2], (draw_B3[:, 2] < 0.5) & mirror)
 
     def __getitem__(self, part: slice) -> Views:
-        return Views(self.place_B2[part], self.mirrored_B[part])
+        return Views(self.offset_B2[part], self.mirrored_B[part])
 
 
 class Pictures:
@@ -88,7 +88,7 @@ class Pictures:
         """
         size = self.source.size
         side = round(size / crop)
-        start_B2 = np.floor(views.place_B2 * (side - size + 1)).astype(np.int64)
+        start_B2 = np.floor(views.offset_B2 * (side - size + 1)).astype(np.int64)
         squares = self._decoded(index_B, side)
         where = zip(squares, start_B2, views.mirrored_B, strict=True)
         return _stacked(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 
-def made_once(path: Path, write: Callable[[Path], None]) -> None:
+def cached_file(path: Path, write: Callable[[Path], None]) -> None:
     """Make a file that is not there; others see all of it or nothing.
 
     Args:
@@ -24,3 +25,8 @@ def made_once(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def local_folder(name: str) -> Path:
+    """A folder on this machine's disk for what can be made again, such as mapped features."""
+    return Path(tempfile.gettempdir()) / f"mmkrl-{os.getuid()}" / name

@@ -2,6 +2,11 @@
 
 Faults of the network and of a busy server are repeated with growing, random pauses. Refusals
 (wrong credentials, no such bucket, no such object) are not: they would be the same again.
+
+obstore has retries of its own, but for requests that get no answer or a bad one: an answer that
+breaks off or trickles in, or a list that breaks between its pages, it gives up at once (with its
+retries alone, 10 of the 35 tests under faults fail). So all but the parts of an upload, which it
+sends itself, are repeated here.
 """
 
 from __future__ import annotations
@@ -78,7 +83,7 @@ def _seconds(name: str, default: str) -> float:
     return seconds
 
 
-def persist(name: str, operation: Callable[[], Result], limit_s: float | None = None) -> Result:
+def retry(name: str, operation: Callable[[], Result], limit_s: float | None = None) -> Result:
     """The operation's result, after as many attempts as it needs and patience allows.
 
     Args:

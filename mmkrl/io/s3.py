@@ -22,12 +22,12 @@ from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
 from mmkrl.errors import UserError
-from mmkrl.io.retry import patience, persist, status
+from mmkrl.io.retry import patience, retry, status
 
 if TYPE_CHECKING:
     from obstore import Bytes, GetOptions, ObjectMeta
 
-_PIECE_BYTES = 8 << 20  # of one request: it must pass within its time on a slow line, too
+_REQUEST_BYTES = 8 << 20  # of one request: it must pass within its time on a slow line, too
 _RETRIES = 4  # of one part of an upload: one that fails must not undo the others
 _UPLOADS = 4  # parts of one object at a time
 _CHECK_S = 20.0  # patience of the check before a job
@@ -97,7 +97,7 @@ def forget() -> None:
         found.cache_clear()
 
 
-class _Piece(NamedTuple):
+class _Range(NamedTuple):
     """A part of an object's content, and what the object was at that time."""
 
     data: Bytes | bytes
@@ -126,7 +126,7 @@ class Object:
         if not self.key:
             return None
         try:
-            return persist(str(self), lambda: _store(self.bucket).head(self.key))
+            return retry(str(self), lambda: _store(self.bucket).head(self.key))
         except FileNotFoundError:
             return None
 
@@ -153,10 +153,10 @@ class Object:
 
     def write(self, source: memoryview | Path) -> None:
         """Publish bytes or a local file: readers see the old object, none, or all of the new."""
-        persist(
+        retry(
             str(self),
             lambda: _store(self.bucket, _RETRIES).put(
-                self.key, source, chunk_size=_PIECE_BYTES, max_concurrency=_UPLOADS
+                self.key, source, chunk_size=_REQUEST_BYTES, max_concurrency=_UPLOADS
             ),
         )
 
@@ -181,19 +181,19 @@ class Object:
                 return False
             return True
 
-        while not persist(str(self), list_on):
+        while not retry(str(self), list_on):
             pass
         return [meta for meta in found.values() if meta["size"] or self._is_object(meta["path"])]
 
     def folders(self) -> list[str]:
         """Names of the folders directly inside this one."""
         prefix = self.key or None
-        found = persist(str(self), lambda: _store(self.bucket).list_with_delimiter(prefix))
+        found = retry(str(self), lambda: _store(self.bucket).list_with_delimiter(prefix))
         return sorted(path.rsplit("/", 1)[-1] for path in found["common_prefixes"])
 
     def is_folder(self) -> bool:
         """Whether there is anything below; a bucket that can be listed is always a folder."""
-        first = persist(str(self), lambda: next(_store(self.bucket).list(self.key or None), []))
+        first = retry(str(self), lambda: next(_store(self.bucket).list(self.key or None), []))
         return bool(first) or not self.key
 
     def check(self) -> None:
@@ -204,44 +204,44 @@ class Object:
         """
         bucket = Object(self.bucket, "")
         limit_s = min(_CHECK_S, patience().operation_s)
-        persist(str(bucket), lambda: next(_store(self.bucket).list(self.key or None), []), limit_s)
+        retry(str(bucket), lambda: next(_store(self.bucket).list(self.key or None), []), limit_s)
 
     def _is_object(self, key: str) -> bool:
         """Whether an empty entry of a list is an object, not a folder's own entry."""
         return Object(self.bucket, key).head() is not None
 
-    def _piece(self, start: int, stop: int, mark: str | None) -> _Piece:
+    def _get(self, start: int, stop: int, mark: str | None) -> _Range:
         """Bytes ``start`` to ``stop`` or the end, of the version with this mark if one is given."""
         options: GetOptions = {"range": (start, stop)}
         if mark is not None:
             options["if_match"] = mark
 
-        def request() -> _Piece:
+        def request() -> _Range:
             try:
                 answer = _store(self.bucket).get(self.key, options=options)
             except GenericError as error:
                 if start == 0 and status(error) == 416:  # no byte is in range: it is empty
-                    return _Piece(b"", 0, None)
+                    return _Range(b"", 0, None)
                 raise
             data, meta = answer.bytes(), answer.meta
             expected = min(stop, meta["size"]) - start
             if len(data) != expected:
                 raise ConnectionError(f"{len(data)} bytes came, not {expected}")
-            return _Piece(data, meta["size"], meta["e_tag"])
+            return _Range(data, meta["size"], meta["e_tag"])
 
-        return persist(str(self), request)
+        return retry(str(self), request)
 
     def _range(self, start: int, stop: int | None, mark: str | None) -> Bytes | bytes:
         """Bytes ``start`` to ``stop``, or to the end if that is None, all of one version."""
-        end = start + _PIECE_BYTES
-        first = self._piece(start, end if stop is None else min(end, stop), mark)
+        end = start + _REQUEST_BYTES
+        first = self._get(start, end if stop is None else min(end, stop), mark)
         stop = first.size if stop is None else stop
         if stop <= end:
             return first.data
         parts = [memoryview(first.data)]
-        for place in range(end, stop, _PIECE_BYTES):
-            piece = self._piece(place, min(place + _PIECE_BYTES, stop), first.mark)
-            parts.append(memoryview(piece.data))
+        for offset in range(end, stop, _REQUEST_BYTES):
+            part = self._get(offset, min(offset + _REQUEST_BYTES, stop), first.mark)
+            parts.append(memoryview(part.data))
         return b"".join(parts)
 
 
@@ -250,7 +250,7 @@ class _File(io.RawIOBase):
 
     def __init__(self, fetch: Callable[[int, int], Bytes | bytes], size: int) -> None:
         self._fetch, self._size = fetch, size
-        self._place = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -259,23 +259,23 @@ class _File(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = origin + offset
-        return self._place
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = origin + offset
+        return self._position
 
     def read(self, size: int = -1) -> bytes:
         return _bytes(self.read_buffer(size))
 
     def read_buffer(self, size: int = -1) -> Bytes | bytes:
         """What pyarrow calls, so that nothing is copied."""
-        stop = self._size if size < 0 else min(self._place + size, self._size)
-        if stop <= self._place:
+        stop = self._size if size < 0 else min(self._position + size, self._size)
+        if stop <= self._position:
             return b""
-        data = self._fetch(self._place, stop)
-        self._place = stop
+        data = self._fetch(self._position, stop)
+        self._position = stop
         return data
 
 

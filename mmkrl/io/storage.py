@@ -149,7 +149,7 @@ class Location:
             _write_local(Path(self.path), data)
 
     def upload(self, source: Path) -> None:
-        """Copy a local file here, atomically, a piece at a time."""
+        """Copy a local file here, atomically, a part at a time."""
         source.stat()  # one that is absent is named
         if self.remote:
             self._object.write(source)

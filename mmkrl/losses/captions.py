@@ -19,13 +19,13 @@ is ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Mining: TypeAlias = Literal["sum", "semi_hard", "max", "top_k"]
+from mmkrl.losses.config import Mining
 
 _CHUNK_NUMBERS = 1 << 22  # differences held at once by the order measure: 16 MiB
 
@@ -37,7 +37,7 @@ def triplet_ranking(
     *,
     margin: float,
     mining: Mining = "sum",
-    hardest: int = 10,
+    top_k: int = 10,
 ) -> Tensor:
     """The mean over anchors of their hinges, one direction.
 
@@ -47,7 +47,7 @@ def triplet_ranking(
         counted_BC: True where a candidate is a negative: neither the match nor as right as it.
         margin: Alpha, in the unit of the scores.
         mining: Which negatives count.
-        hardest: k of ``top_k``.
+        top_k: How many negatives count with ``mining = "top_k"``.
 
     Returns:
         A scalar; an anchor without negatives costs nothing.
@@ -63,7 +63,7 @@ def triplet_ranking(
         return hinge_BC.sum(dim=1).mean()
     if mining == "max":
         return hinge_BC.amax(dim=1).mean()
-    return hinge_BC.topk(min(hardest, hinge_BC.shape[1]), dim=1).values.mean()
+    return hinge_BC.topk(min(top_k, hinge_BC.shape[1]), dim=1).values.mean()
 
 
 def _semi_hard(score_BC: Tensor, match_B1: Tensor, counted_BC: Tensor) -> Tensor:
@@ -123,15 +123,15 @@ class _OrderScores(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, slope_BC: Tensor) -> tuple[Tensor, Tensor]:
-        """Both gradients, the excesses weighted by the slopes of their pairs."""
+    def backward(ctx: Any, grad_BC: Tensor) -> tuple[Tensor, Tensor]:
+        """Both gradients, the excesses weighted by the gradients of their pairs."""
         image_BD, text_CD = ctx.saved_tensors
-        image_slope_BD, text_slope_CD = torch.empty_like(image_BD), torch.zeros_like(text_CD)
+        image_grad_BD, text_grad_CD = torch.empty_like(image_BD), torch.zeros_like(text_CD)
         for rows, excess_RCD in _excesses(image_BD, text_CD):
-            weighted_RCD = excess_RCD.mul_(2 * slope_BC[rows, :, None])
-            image_slope_BD[rows] = weighted_RCD.sum(dim=1)
-            text_slope_CD -= weighted_RCD.sum(dim=0)
-        return image_slope_BD, text_slope_CD
+            weighted_RCD = excess_RCD.mul_(2 * grad_BC[rows, :, None])
+            image_grad_BD[rows] = weighted_RCD.sum(dim=1)
+            text_grad_CD -= weighted_RCD.sum(dim=0)
+        return image_grad_BD, text_grad_CD
 
 
 def _excesses(image_BD: Tensor, text_CD: Tensor) -> Iterator[tuple[slice, Tensor]]:

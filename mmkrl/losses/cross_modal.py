@@ -45,7 +45,7 @@ def hardest_triplets(
     same_BC: Tensor,
     *,
     margin: float,
-    hardest: int,
+    top_k: int,
 ) -> Tensor:
     r"""Hinge against the hardest of a pool of negatives.
 
@@ -57,7 +57,7 @@ def hardest_triplets(
         negative_CD: Unit vectors of the pool.
         same_BC: True where a pool member is the anchor's own match; it does not count.
         margin: Least difference of the two products.
-        hardest: k, how many of the pool count for each anchor.
+        top_k: k, how many of the pool count for each anchor.
 
     Returns:
         A scalar.
@@ -65,4 +65,4 @@ def hardest_triplets(
     positive_B1 = (anchor_BD * positive_BD).sum(dim=1, keepdim=True)
     hinge_BC = (margin - positive_B1 + anchor_BD @ negative_CD.T).clamp(min=0)
     counted_BC = hinge_BC.masked_fill(same_BC, 0.0)
-    return torch.topk(counted_BC, min(hardest, counted_BC.shape[1]), dim=1).values.mean()
+    return torch.topk(counted_BC, min(top_k, counted_BC.shape[1]), dim=1).values.mean()

@@ -2,15 +2,14 @@
 
 A miner turns the texts of one image into a finding; this module applies it to a part of the
 corpus and keeps what the second pass (:mod:`mmkrl.mining.relationships`) needs to know of the
-picture itself: its id and the perceptual hash that ``jobs.dedupe`` made.
+picture itself: its id and the perceptual hash that deduplication made.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -52,26 +51,14 @@ class NotUsable(Exception):  # noqa: N818 - a verdict on a row
         self.detail = detail
 
 
-class Miner(Protocol):
-    """Finds what the texts of one image state."""
-
-    def __call__(self, texts: Texts) -> Finding:
-        """The finding.
-
-        Raises:
-            NotUsable: the texts state nothing that can be mined.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class CorpusPart:
     """One images file of a corpus with what belongs to it.
 
     Attributes:
-        number: Its place among the images files.
+        number: Its index among the images files.
         corpus: The ingested corpus.
-        deduped: What ``jobs.dedupe`` found in it.
+        deduped: Its duplicates and hashes.
     """
 
     number: int
@@ -80,14 +67,18 @@ class CorpusPart:
 
 
 def mine_part(
-    location: Location, part: CorpusPart, miner: Miner, *, kept_only: bool = False
+    location: Location,
+    part: CorpusPart,
+    miner: Callable[[Texts], Finding],
+    *,
+    kept_only: bool = False,
 ) -> UnitRecord:
     """Apply a miner to one part of a corpus and publish the candidates.
 
     Args:
         location: Where candidates go.
         part: The part.
-        miner: What reads the texts.
+        miner: What reads the texts; see :class:`mmkrl.mining.text_miner.TextMiner`.
         kept_only: Set aside images for which another one stands.
     """
     images = part.corpus.files("images")[part.number]

@@ -10,43 +10,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from pydantic import Field
 
-from mmkrl.config import Section
 from mmkrl.data.digest import fingerprint
 from mmkrl.data.schemas import DEAD_LETTERS, ENTITIES, INSTANCES, RELATIONSHIPS
 from mmkrl.data.splits.names import TEST, TRAIN, UNSEEN_SOURCE, VALIDATION
 from mmkrl.data.splits.zero_shot import LeakCheck, SplitConfig, Triple, leak_checks, split_pairs
 from mmkrl.errors import UserError
-from mmkrl.mining.captions.config import CaptionMining
+from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.hamming import distances
 
-CAPTIONS = "captions"  # the miner whose images show several relationships each
 _TRIPLE = ["subject", "predicate", "object"]
 _ID_HEX = 16
 _HASH_CHUNK = 256  # images compared with all training images at a time
-
-
-class MineConfig(Section):
-    """How relationships are mined and divided."""
-
-    miner: str = "emoji"
-    """What reads the texts; see ``mmkrl.mining.registry``. ``captions`` takes what ``jobs.parse``
-    found in sentences, several relationships an image."""
-    duplicates: Literal["keep", "one"] = "keep"
-    """``one`` uses a single image of each group that ``jobs.dedupe`` found, ``keep`` all."""
-    min_images: int = Field(default=1, ge=1)
-    """Relationships with fewer usable images are dropped."""
-    split: SplitConfig = SplitConfig()
-    """The zero-shot split."""
-    captions: CaptionMining = CaptionMining()
-    """What statements of captions become."""
 
 
 @dataclass(frozen=True)

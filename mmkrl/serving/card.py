@@ -6,7 +6,6 @@ judged. The form follows Mitchell et al. (2019), "Model cards for model reportin
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import pyarrow.compute as pc
 from mmkrl.data.dataset import Dataset, read_rows
 from mmkrl.data.manifest import Manifest
 from mmkrl.evaluate.metrics.intervals import Interval
-from mmkrl.evaluate.report.report import TaskScores, from_json
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.report.report import TaskScores, from_json, interval_text, metrics_of
 
 _SPLIT_TABLES = ("relationships", "instances", "triples")
 _FEW_GROUPS = 30
@@ -108,7 +108,8 @@ def _counted(dataset: Dataset, table: str) -> str:
 
 def _results(facts: Facts, results: Mapping[str, Mapping[str, TaskScores]]) -> list[str]:
     notes = facts.evaluated.notes
-    columns = [(task, metric) for task, metric in notes["columns"]]
+    metrics = metrics_of(facts.report)
+    columns = [(task, metrics[name]) for task, name in notes["columns"]]
     reference = notes["reference"]
     lines = [
         "## Results",
@@ -116,12 +117,12 @@ def _results(facts: Facts, results: Mapping[str, Mapping[str, TaskScores]]) -> l
         f"{notes['title']}: mean and 95 % interval over queries, values averaged over seeds. This "
         f"model is one seed of **{reference}**; below it stand its ablations and baselines.",
         "",
-        f"| method | {' | '.join(f'{task} {metric}' for task, metric in columns)} |",
+        f"| method | {' | '.join(f'{task} {metric.title}' for task, metric in columns)} |",
         "|---" * (len(columns) + 1) + "|",
     ]
     order = [reference, *(method for method in results if method != reference)]
     for method in order:
-        cells = [_cell(_found(results[method], *column)) for column in columns]
+        cells = [interval_text(_found(results[method], *pair), pair[1]) for pair in columns]
         label = f"**{method}**" if method == reference else method
         lines.append(f"| {label} | {' | '.join(cells)} |")
     right = dict.fromkeys(task for task, _ in columns)
@@ -189,18 +190,8 @@ def licences(corpus: Dataset) -> Counter[str]:
     return counts
 
 
-def _found(tasks: Mapping[str, TaskScores], task: str, metric: str) -> Interval | None:
-    return tasks[task].metrics.get(metric) if task in tasks else None
-
-
-def _cell(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    digits = 1 if interval.mean > 1.5 else 3
-    mean = f"{interval.mean:.{digits}f}"
-    if math.isnan(interval.low):
-        return mean
-    return f"{mean} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
+def _found(tasks: Mapping[str, TaskScores], task: str, metric: Metric) -> Interval | None:
+    return tasks[task].metrics.get(metric.name) if task in tasks else None
 
 
 def _bounds(values: Mapping[str, float | None]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import mmkrl
-from mmkrl.serving.answering import COLUMNS, Wanted, load
+from mmkrl.spaces.space import QueryOptions, load_space
 
 _REQUIREMENTS = (
     "efficientnet-lite-pytorch",
@@ -33,7 +34,7 @@ _REQUIREMENTS = (
 
 
 def log_model(folder: Path, run_id: str, digests: dict[str, str]) -> str:
-    """Log a space, of images and texts or of triples, as the model of a run.
+    """Log a space as the model of a run.
 
     Args:
         folder: Written by the space's ``save``.
@@ -47,27 +48,34 @@ def log_model(folder: Path, run_id: str, digests: dict[str, str]) -> str:
     import pandas as pd
 
     package = Path(mmkrl.__file__).parent
-    asked = load(folder)
+    space = load_space(folder)
     info = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(package / "serving" / "entry.py"),
         artifacts={"space": str(folder)},
         code_paths=[str(package)],
-        signature=_signature(COLUMNS[asked.kind]),
-        input_example=pd.DataFrame([asked.example]),
-        pip_requirements=[f"{name}=={_version(name)}" for name in _REQUIREMENTS],
-        metadata=digests | {"run_id": run_id, "tasks": ", ".join(asked.tasks)},
+        signature=_signature(space.columns),
+        input_example=pd.DataFrame([dict(space.example)]),
+        pip_requirements=[
+            f"{name}=={_version(name)}" for name in (*_REQUIREMENTS, *space.requirements)
+        ],
+        metadata=digests | {"run_id": run_id, "tasks": ", ".join(space.tasks)},
     )
     return str(info.model_uri)
 
 
-def _signature(columns: dict[str, str]) -> Any:
+def _signature(columns: Mapping[str, str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    inputs = [ColSpec(DataType[kind], name, required=False) for name, kind in columns.items()]
-    wanted = Wanted()
+    kinds: dict[str, Any] = {
+        "string": DataType.string,
+        "binary": DataType.binary,
+        "array": Array(DataType.double),
+    }
+    inputs = [ColSpec(kinds[kind], name, required=False) for name, kind in columns.items()]
+    options = QueryOptions()
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, "task"), *inputs]),
         outputs=Schema(
@@ -79,8 +87,8 @@ def _signature(columns: dict[str, str]) -> Any:
         ),
         params=ParamSchema(
             [
-                ParamSpec("count", DataType.long, wanted.count),
-                ParamSpec("new", DataType.boolean, wanted.new),
+                ParamSpec("count", DataType.long, options.count),
+                ParamSpec("new", DataType.boolean, options.new),
             ]
         ),
     )

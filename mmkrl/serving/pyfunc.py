@@ -1,7 +1,7 @@
 """The MLflow pyfunc of a trained model: one row of input is one question.
 
-The column ``task`` says what is wanted; :mod:`mmkrl.serving.answering` says what a kind of model
-can be asked, and with which columns.
+The column ``task`` says what is wanted; the tasks of its :class:`~mmkrl.spaces.space.Space` say
+what a kind of model can be asked, and with which columns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from mmkrl.errors import UserError
-from mmkrl.serving.answering import Given, Row, Task, Wanted, load
+from mmkrl.spaces.space import QueryOptions, Reply, load_space
 
 
 class AnsweringModel(PythonModel):
@@ -23,7 +23,7 @@ class AnsweringModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model."""
-        self._asked = load(Path(context.artifacts["space"]))
+        self._space = load_space(Path(context.artifacts["space"]))
 
     def predict(
         self,
@@ -37,7 +37,7 @@ class AnsweringModel(PythonModel):
             context: Unused; the model was loaded once.
             model_input: Column ``task``, and the columns that its tasks need.
             params: ``count``, how many answers to give; ``new``, see
-                :class:`~mmkrl.serving.answering.Wanted`.
+                :class:`~mmkrl.spaces.space.QueryOptions`.
 
         Returns:
             Columns ``vector`` (the question's place in the space), ``names`` and ``scores``; each
@@ -53,38 +53,22 @@ class AnsweringModel(PythonModel):
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
     def _answers(self, model_input: pd.DataFrame, params: dict[str, Any] | None) -> pd.DataFrame:
-        wanted = Wanted(**(params or {}))
+        options = QueryOptions(**(params or {}))
         by_task: dict[str, list[int]] = defaultdict(list)
-        rows = model_input.to_dict("records")
-        for place, row in enumerate(rows):
-            by_task[str(row["task"])].append(place)
-        given: dict[int, Given] = {}
-        for name, places in by_task.items():
-            task = self._task(name)
-            questions = [_question(name, task, rows[place]) for place in places]
-            given |= zip(places, task.give(questions, wanted), strict=True)
-        columns = [_row(given[place]) for place in range(len(rows))]
+        rows = [{str(k): v for k, v in row.items()} for row in model_input.to_dict("records")]
+        for position, row in enumerate(rows):
+            by_task[str(row["task"])].append(position)
+        replies: dict[int, Reply] = {}
+        for name, positions in by_task.items():
+            found = self._space.ask(name, [rows[n] for n in positions], options)
+            replies |= zip(positions, found, strict=True)
+        columns = [_row(replies[position]) for position in range(len(rows))]
         return pd.DataFrame(columns, columns=["vector", "names", "scores"])
 
-    def _task(self, name: str) -> Task:
-        tasks = self._asked.tasks
-        if name not in tasks:
-            raise UserError(f"task {name!r}: expected one of {', '.join(tasks)}")
-        return tasks[name]
 
-
-def _question(name: str, task: Task, row: dict[Any, Any]) -> Row:
-    """The columns that a task needs."""
-    values = tuple(row.get(column) for column in task.columns)
-    for column, value in zip(task.columns, values, strict=True):
-        if value is None or (isinstance(value, float) and value != value):  # noqa: PLR0124 - NaN
-            raise UserError(f"task {name!r} needs the column {column!r}")
-    return values
-
-
-def _row(given: Given) -> dict[str, list[Any]]:
+def _row(reply: Reply) -> dict[str, list[Any]]:
     return {
-        "vector": given.vector,
-        "names": [answer.name for answer in given.answers if answer.name],
-        "scores": [answer.score for answer in given.answers],
+        "vector": reply.vector,
+        "names": [answer.name for answer in reply.answers if answer.name],
+        "scores": [answer.score for answer in reply.answers],
     }

@@ -13,38 +13,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pydantic import Field, model_validator
-
-from mmkrl.config import Section
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.intervals import Interval, paired_difference
-from mmkrl.evaluate.report.query_values import Kept
+from mmkrl.evaluate.report.query_values import QueryValues
+from mmkrl.serving.config import RegistryConfig
 
 VALIDATION_FILE, CARD_FILE = "validation.json", "card.md"
 _TAG = "mmkrl."
 _DESCRIPTION_LIMIT = 5000  # characters that MLflow's stores keep of a version's description
 _NAME = re.compile(r"[\w .-]+")
-_ALIAS = r"^[A-Za-z_][\w-]*$"
-
-
-class RegistryConfig(Section):
-    """Under which name ``jobs.register`` keeps trained models."""
-
-    name: str | None = None
-    """Name in MLflow's model registry; none means that of the experiment. Where it is set,
-    ``jobs.pipeline`` registers, too."""
-    champion: str = Field(default="champion", pattern=_ALIAS)
-    """Alias of the best version. It moves to a version that is better on the validation queries by
-    more than the interval."""
-    candidate: str = Field(default="candidate", pattern=_ALIAS)
-    """Alias of the newest version that is not better, or cannot be compared."""
-
-    @model_validator(mode="after")
-    def _aliases_differ(self) -> RegistryConfig:
-        if self.champion == self.candidate:
-            raise ValueError(f"champion and candidate are both {self.champion!r}: name two aliases")
-        return self
 
 
 @dataclass(frozen=True)
@@ -68,9 +46,9 @@ class Validated:
     values: list[float]
 
     @staticmethod
-    def of(data: Mapping[str, str], headline: tuple[str, str], kept: Kept) -> Validated:
+    def of(data: Mapping[str, str], headline: tuple[str, str], kept: QueryValues) -> Validated:
         """The values that an evaluation kept."""
-        names, groups = list(kept.named.names), kept.group_Q.tolist()
+        names, groups = list(kept.queries.names), kept.group_Q.tolist()
         return Validated(dict(data), *headline, names, groups, kept.mean_Q.tolist())
 
 
@@ -115,7 +93,7 @@ def verdict(new: Validated, old: Validated | None, config: EvaluateConfig) -> Ve
 def _incomparable(new: Validated, old: Validated | None) -> str:
     """Why two models cannot be compared; empty if they can."""
     if old is None:
-        return "it has no record of its validation (it was not registered by jobs.register)"
+        return "it has no record of its validation (it was not registered by mmkrl)"
     if new.data != old.data:
         told = "; ".join(
             f"{job} {new.data.get(job, 'none')[:12]} here, {old.data.get(job, 'none')[:12]} there"

@@ -13,5 +13,4 @@ class TrackingConfig(Section):
     experiment: str = "mmkrl"
     """Name of the MLflow experiment; made if it does not exist."""
     spool: str = "mlflow-spool"
-    """Local folder for records while the tracking server is away; the next run, or
-    ``jobs.deliver``, delivers them."""
+    """Local folder for records while the tracking server is away; the next run delivers them."""

@@ -33,4 +33,4 @@ def output_of(config: TrackingConfig, run_id: str, job: str) -> str:
         made = any(tag.key == "mlflow.data.context" and tag.value == "output" for tag in entry.tags)
         if made and entry.dataset.name == job:
             return str(json.loads(entry.dataset.source)["uri"])
-    raise UserError(f"run {run_id} published no output of jobs.{job}: name a run of that job")
+    raise UserError(f"run {run_id} published no output of {job!r}: name a run that did")

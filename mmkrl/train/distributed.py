@@ -1,13 +1,13 @@
-"""What several processes that train one model exchange: weights, gradients, metrics."""
+"""What several processes that train one model exchange: weights, gradients, vectors, metrics."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-
-from mmkrl.train.gathered import gathered
 
 
 def distributed(module: nn.Module) -> nn.Module:
@@ -48,10 +48,10 @@ def _mean_of_rows(gradient: Tensor) -> Tensor:
     """The mean of the processes' sparse gradients."""
     gradient = gradient.coalesce()
     row_U, value_UD = gradient.indices()[0], gradient.values()
-    count_W = gathered(row_U.new_tensor([len(row_U)]))
+    count_W = all_gather_with_grad(row_U.new_tensor([len(row_U)]))
     most = int(count_W.max())
     kept_N = (torch.arange(most, device=count_W.device) < count_W[:, None]).flatten()
-    rows, values = (gathered(_padded(own, most))[kept_N] for own in (row_U, value_UD))
+    rows, values = (all_gather_with_grad(_padded(own, most))[kept_N] for own in (row_U, value_UD))
     mean = torch.sparse_coo_tensor(
         rows[None], values / len(count_W), gradient.shape, check_invariants=False
     )
@@ -75,3 +75,42 @@ def from_first_process(values: Tensor) -> Tensor:
     if dist.is_initialized():
         dist.broadcast(values, src=0)
     return values
+
+
+class _AllGather(torch.autograd.Function):
+    """Concatenation over processes; a row's gradient is the sum of what all processes send it."""
+
+    @staticmethod
+    def forward(ctx: Any, row_BD: Tensor) -> Tensor:
+        """All rows, in the order of the processes."""
+        ctx.count = len(row_BD)
+        parts = [torch.empty_like(row_BD) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, row_BD.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad_TD: Tensor) -> Tensor:
+        """The sum over processes of this one's rows."""
+        total_TD = grad_TD.contiguous()
+        dist.all_reduce(total_TD)
+        start = dist.get_rank() * ctx.count
+        return total_TD[start : start + ctx.count]
+
+
+def all_gather_with_grad(row_BD: Tensor) -> Tensor:
+    """The rows of all processes, of shape (T, D): the negatives of a whole batch, with gradient.
+
+    A loss of local anchors against the candidates of all processes, averaged over the processes (as
+    :class:`~torch.nn.parallel.DistributedDataParallel` averages gradients), is then the loss of one
+    process with the whole batch, and so are its gradients.
+
+    ``torch.distributed.nn.functional.all_gather`` does the same but is deprecated from torch 2.13
+    on, in favour of a function that is not public; once that one is, it can take this one's place.
+
+    Args:
+        row_BD: This process's rows; the same number on each process.
+    """
+    if not dist.is_initialized():
+        return row_BD
+    everything_TD: Tensor = _AllGather.apply(row_BD)  # type: ignore[no-untyped-call]
+    return everything_TD

@@ -13,8 +13,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Noise:
-    """The source of one forward pass's masks.
+class ShardInvariantDropout:
+    """The dropout of one forward pass, the same however the batch is cut into shards.
 
     Attributes:
         seed: Differs by step and by use within the step.
@@ -26,17 +26,17 @@ class Noise:
     start: int
     total: int
 
-    def dropout(self, row_BD: Tensor, rate: float, layer: int) -> Tensor:
-        """Zero each element with probability ``rate`` and scale the rest by ``1 / (1 - rate)``.
+    def __call__(self, row_BD: Tensor, probability: float, layer: int) -> Tensor:
+        """Zero each element with some probability and scale the rest by ``1 / (1 - probability)``.
 
         Args:
             row_BD: Local rows.
-            rate: Probability in [0, 1).
+            probability: In [0, 1).
             layer: Number of the layer, so that layers draw different masks.
         """
-        if rate == 0:
+        if probability == 0:
             return row_BD
         generator = torch.Generator().manual_seed((self.seed * 31 + layer) % (1 << 62))
         draw_TD = torch.rand(self.total, row_BD.shape[1], generator=generator)
-        kept_BD = draw_TD[self.start : self.start + row_BD.shape[0]] >= rate
-        return row_BD * kept_BD.to(row_BD) / (1 - rate)
+        kept_BD = draw_TD[self.start : self.start + row_BD.shape[0]] >= probability
+        return row_BD * kept_BD.to(row_BD) / (1 - probability)

@@ -3,9 +3,10 @@
 A loss over a large batch needs the vectors of all its rows, which are small, but not their
 encoders' activations, which are not. Gao et al. 2021 ("Scaling deep contrastive learning batch size
 under memory limited setup", GradCache) encode all rows without gradient, take the loss's gradient
-at the vectors, and encode again, piece by piece, to pass it on. Checkpointed pieces do just that
-within one ordinary backward pass, and so need no loop of their own. Their masks must be functions
-of a row's place (:mod:`mmkrl.train.dropout`), so that a row drops the same numbers both times.
+at the vectors, and encode again, one micro-batch after the other, to pass it on. Checkpointed
+micro-batches do just that within one ordinary backward pass, and so need no loop of their own.
+Their masks must be functions of a row's place (:mod:`mmkrl.train.dropout`), so that a row drops the
+same numbers both times.
 """
 
 from __future__ import annotations
@@ -16,26 +17,24 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-Piece = slice
 
-
-def in_pieces(encode: Callable[[Piece], Tensor], rows: int, held: int | None) -> Tensor:
-    """Encode rows with the activations of at most ``held`` of them in memory.
+def in_micro_batches(
+    encode: Callable[[slice], Tensor], rows: int, micro_batch_size: int | None
+) -> Tensor:
+    """Encode rows with the activations of one micro-batch in memory.
 
     Args:
         encode: Gives the vectors of some rows; a function of its argument and of the weights alone.
         rows: How many there are.
-        held: Rows of a piece; None encodes all at once.
+        micro_batch_size: Rows of a micro-batch; None encodes all at once.
 
     Returns:
         Vectors of all rows, with the gradients they would have if encoded at once.
     """
-    if held is None or rows <= held or not torch.is_grad_enabled():
+    if micro_batch_size is None or rows <= micro_batch_size or not torch.is_grad_enabled():
         return encode(slice(0, rows))
-    pieces = [slice(start, min(start + held, rows)) for start in range(0, rows, held)]
+    starts = range(0, rows, micro_batch_size)
+    parts = [slice(start, min(start + micro_batch_size, rows)) for start in starts]
     return torch.cat(
-        [
-            checkpoint(encode, piece, use_reentrant=False, preserve_rng_state=False)
-            for piece in pieces
-        ]
+        [checkpoint(encode, part, use_reentrant=False, preserve_rng_state=False) for part in parts]
     )

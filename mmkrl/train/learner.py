@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from torch import Tensor, nn
 
-OptimizerName: TypeAlias = Literal["adamw", "adam", "adagrad", "sgd"]
-
-Bound: TypeAlias = Literal["free", "ball", "sphere"]
-"""How a row of a table is held after a step: not at all; to an L2 norm of at most 1; to 1."""
+from mmkrl.train.config import Bound, OptimizerName
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Phase:
         warmup: Share of the steps during which the rate rises; none means the loop's setting.
         final: Share of the peak rate that is left at the end; 1 keeps the rate constant.
         bounds: How the rows of some parameters, by name, are held after each step.
-        rates: The learning rate of some submodules, by name, as a share of :attr:`learning_rate`;
-            0 freezes one.
+        learning_rate_scales: The learning rate of some submodules, by name, as a share of
+            :attr:`learning_rate`; 0 freezes one.
         validate_steps: Steps between validations within the phase; none validates at its end alone.
         patience: The phase ends early after so many validations without a better one than before.
     """
@@ -51,7 +48,7 @@ class Phase:
     warmup: float | None = None
     final: float = 0.0
     bounds: Mapping[str, Bound] = field(default_factory=dict)
-    rates: Mapping[str, float] = field(default_factory=dict)
+    learning_rate_scales: Mapping[str, float] = field(default_factory=dict)
     validate_steps: int | None = None
     patience: int | None = None
 
@@ -63,11 +60,12 @@ class Batch:
     Attributes:
         rows: Tensors of which each process takes its slice of the first axis.
         shared: Tensors every process sees whole.
-        seed: Seed of this step's noise.
+        seed: Seed of this step's dropout.
         start: Global position of the first local row.
         total: Number of global rows.
         made: Rows that cost too much to be made by every process: functions from a slice of the
             global rows to a tensor.
+        settings: Plain values that steer the step, such as which part of the model learns.
     """
 
     rows: dict[str, Tensor]
@@ -76,6 +74,7 @@ class Batch:
     start: int = 0
     total: int = 0
     made: Mapping[str, Callable[[slice], Tensor]] = field(default_factory=dict)
+    settings: Mapping[str, bool | int | float | str] = field(default_factory=dict)
 
 
 class Learner(Protocol):
@@ -98,7 +97,12 @@ class Learner(Protocol):
         ...
 
     def batch(self, phase: Phase, step: int, seed: int) -> Batch:
-        """The global batch of a step: a function of its arguments alone."""
+        """The global batch of a step.
+
+        A function of its arguments and of what :meth:`begin` prepared; it changes nothing. What the
+        losses of a step depend on beside the weights is in the batch, not in attributes of
+        :attr:`module`.
+        """
         ...
 
     def validate(self) -> dict[str, float]:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from mmkrl.config import Section
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
 from mmkrl.train import checkpoint
 from mmkrl.train.checkpoint import LoopState
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import TrainContext
 from mmkrl.train.distributed import (
     average_gradients,
@@ -26,31 +25,7 @@ from mmkrl.train.distributed import (
     mean_over_processes,
 )
 from mmkrl.train.learner import Batch, Learner, Measurement, Phase
-from mmkrl.train.optimizers import clip_gradients, learning, make_optimizer
-
-_LOG_STEPS, _LOGGED = 10, 200  # fewest steps between logged losses, and most logged of a phase
-
-
-class LoopConfig(Section):
-    """How the loop optimises."""
-
-    weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's decoupled weight decay."""
-    clip_norm: float = Field(default=5.0, gt=0)
-    """Gradients are scaled down to this L2 norm at most."""
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of a phase's steps during which the learning rate rises from zero."""
-    checkpoint_steps: int = Field(default=500, ge=1)
-    """Steps between checkpoints within a phase; a kill loses at most so many."""
-    validate_steps: int | None = Field(default=None, ge=1)
-    """Steps between validations within a phase, where a model's own schedule has none; none
-    validates at the end of a phase alone. A sweep can end a trial only where it is validated."""
-    log_steps: int | None = Field(default=None, ge=1)
-    """Steps between logged losses; none means a 200th of a phase, but at least 10."""
-
-    def log_steps_of(self, phase: Phase) -> int:
-        """Steps between the logged losses of a phase."""
-        return self.log_steps or max(_LOG_STEPS, phase.steps // _LOGGED)
+from mmkrl.train.optimizers import clip_gradients, make_optimizer, trainable_parameters
 
 
 def fit(
@@ -98,15 +73,15 @@ def fit(
 
                 loss.backward()
                 average_gradients(module)
-                norm = clip_gradients(learning(learner.module), config.clip_norm)
+                norm = clip_gradients(trainable_parameters(learner.module), config.clip_norm)
                 _require_finite(reduced, norm, phase, state.step)
-                _set_rate(optimizer, phase, state.step, config.warmup)
+                _set_learning_rate(optimizer, phase, state.step, config.warmup)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 state.step += 1
                 state.global_step += 1
 
-                if context.rank == 0 and state.step % config.log_steps_of(phase) == 0:
+                if context.rank == 0 and state.step % config.log_steps_of(phase.steps) == 0:
                     context.log(_measure(state, [*losses, "total"], reduced, phases))
                 every = phase.validate_steps or config.validate_steps
                 validated = every is not None and state.step % every == 0
@@ -134,7 +109,7 @@ def shard(batch: Batch, context: TrainContext) -> Batch:
     if total % context.world_size:
         raise UserError(
             f"a batch of {total} rows cannot be divided among {context.world_size} workers; "
-            "make train.batch_size a multiple of train.workers"
+            "make train.batch_size a multiple of that"
         )
     size = total // context.world_size
     start = context.rank * size
@@ -194,7 +169,7 @@ def _only(module: nn.Module, phase: Phase) -> Iterator[None]:
     """Within this, only the phase's branch learns; no gradient outlives it."""
     module.requires_grad_(False)
     module.get_submodule(phase.branch).requires_grad_(True)
-    for part, share in phase.rates.items():
+    for part, share in phase.learning_rate_scales.items():
         if not share:
             module.get_submodule(part).requires_grad_(False)
     module.train()
@@ -215,7 +190,9 @@ def _require_finite(reduced: Tensor, norm: Tensor, phase: Phase, step: int) -> N
             )
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float) -> None:
+def _set_learning_rate(
+    optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float
+) -> None:
     warmup = warmup if phase.warmup is None else phase.warmup
     rising = max(1, round(warmup * phase.steps))
     falling = (phase.steps - step) / max(1, phase.steps - rising)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mmkrl.kernels import row_updates
-from mmkrl.train.learner import Bound, Phase
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Phase
 
 _BOUNDS = {"free": row_updates.FREE, "ball": row_updates.BALL, "sphere": row_updates.SPHERE}
 _TINY = 1e-10  # torch's epsilon of Adagrad
@@ -33,11 +34,11 @@ def make_optimizer(module: nn.Module, phase: Phase, weight_decay: float) -> torc
         return RowDescent(groups, phase.learning_rate)
     if phase.optimizer == "adagrad":
         return RowAdagrad(groups, phase.learning_rate)
-    rate = phase.learning_rate
+    learning_rate = phase.learning_rate
     optimizer = (
-        torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay, fused=True)
+        torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
         if phase.optimizer == "adamw"
-        else torch.optim.Adam(groups, lr=rate, fused=True)
+        else torch.optim.Adam(groups, lr=learning_rate, fused=True)
     )
     optimizer.register_step_post_hook(_project_all)
     return optimizer
@@ -48,7 +49,9 @@ def _groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
     groups: dict[tuple[Bound, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            shares = (s for part, s in phase.rates.items() if name.startswith(f"{part}."))
+            shares = (
+                s for part, s in phase.learning_rate_scales.items() if name.startswith(f"{part}.")
+            )
             how = phase.bounds.get(name, "free"), next(shares, 1.0)
             groups.setdefault(how, []).append(parameter)
     return [
@@ -57,7 +60,7 @@ def _groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
     ]
 
 
-def learning(module: nn.Module) -> list[nn.Parameter]:
+def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
     """The parameters that learn."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
@@ -103,13 +106,13 @@ class RowOptimizer(torch.optim.Optimizer):
 
     Args:
         groups: Parameters by bound.
-        rate: Learning rate.
+        learning_rate: Learning rate.
     """
 
     states: tuple[str, ...] = ()
 
-    def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
-        super().__init__(groups, {"lr": rate, "bound": "free", "share": 1.0})
+    def __init__(self, groups: list[dict[str, Any]], learning_rate: float) -> None:
+        super().__init__(groups, {"lr": learning_rate, "bound": "free", "share": 1.0})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -120,7 +123,7 @@ class RowOptimizer(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     self._move(parameter, group["lr"], group["bound"])
 
-    def _move(self, parameter: nn.Parameter, rate: float, bound: Bound) -> None:
+    def _move(self, parameter: nn.Parameter, learning_rate: float, bound: Bound) -> None:
         state = self.state[parameter]
         for name in self.states:
             if name not in state:
@@ -128,31 +131,31 @@ class RowOptimizer(torch.optim.Optimizer):
         tables = [parameter.data, *(state[name] for name in self.states)]
         assert parameter.grad is not None
         if not parameter.grad.is_sparse:
-            self.whole(tables, parameter.grad, rate)
+            self.whole(tables, parameter.grad, learning_rate)
             project_to_ball(parameter.data, bound)
             return
-        row_U, slope_UD = unique_rows(parameter)
+        row_U, grad_UD = unique_rows(parameter)
         if parameter.is_cpu and parameter.dtype == torch.float32:
-            self.compiled(tables, row_U, slope_UD, (rate, _BOUNDS[bound]))
+            self.compiled(tables, row_U, grad_UD, (learning_rate, _BOUNDS[bound]))
         else:
-            self.gathered(tables, row_U, slope_UD, (rate, bound))
+            self.with_torch(tables, row_U, grad_UD, (learning_rate, bound))
 
-    def gathered(
-        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, Bound]
+    def with_torch(
+        self, tables: list[Tensor], row_U: Tensor, grad_UD: Tensor, how: tuple[float, Bound]
     ) -> None:
         """Move some rows with torch's operations."""
         rows = [table[row_U] for table in tables]
-        self.whole(rows, slope_UD, how[0])
+        self.whole(rows, grad_UD, how[0])
         project_to_ball(rows[0], how[1])
         for table, row_UD in zip(tables, rows, strict=True):
             table.index_copy_(0, row_U, row_UD)
 
-    def whole(self, tables: list[Tensor], slope: Tensor, rate: float) -> None:
+    def whole(self, tables: list[Tensor], grad: Tensor, learning_rate: float) -> None:
         """Move weights and states, given first and after, in place."""
         raise NotImplementedError
 
     def compiled(
-        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, int]
+        self, tables: list[Tensor], row_U: Tensor, grad_UD: Tensor, how: tuple[float, int]
     ) -> None:
         """Move some rows of weights and states on the CPU, in place."""
         raise NotImplementedError
@@ -161,15 +164,15 @@ class RowOptimizer(torch.optim.Optimizer):
 class RowDescent(RowOptimizer):
     """Plain (stochastic) gradient descent."""
 
-    def whole(self, tables: list[Tensor], slope: Tensor, rate: float) -> None:
-        """``weight -= rate * slope``."""
-        tables[0].add_(slope, alpha=-rate)
+    def whole(self, tables: list[Tensor], grad: Tensor, learning_rate: float) -> None:
+        """``weight -= learning_rate * grad``."""
+        tables[0].add_(grad, alpha=-learning_rate)
 
     def compiled(
-        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, int]
+        self, tables: list[Tensor], row_U: Tensor, grad_UD: Tensor, how: tuple[float, int]
     ) -> None:
         """The same by rows."""
-        row_updates.descend(tables[0].numpy(), row_U.numpy(), slope_UD.numpy(), *how)
+        row_updates.descend(tables[0].numpy(), row_U.numpy(), grad_UD.numpy(), *how)
 
 
 class RowAdagrad(RowOptimizer):
@@ -177,18 +180,18 @@ class RowAdagrad(RowOptimizer):
 
     states = ("sum",)
 
-    def whole(self, tables: list[Tensor], slope: Tensor, rate: float) -> None:
-        """``sum += slope ** 2; weight -= rate * slope / (sqrt(sum) + 1e-10)``."""
+    def whole(self, tables: list[Tensor], grad: Tensor, learning_rate: float) -> None:
+        """``sum += grad ** 2; weight -= learning_rate * grad / (sqrt(sum) + 1e-10)``."""
         weight, total = tables
-        total.addcmul_(slope, slope)
-        weight.addcdiv_(slope, total.sqrt().add_(_TINY), value=-rate)
+        total.addcmul_(grad, grad)
+        weight.addcdiv_(grad, total.sqrt().add_(_TINY), value=-learning_rate)
 
     def compiled(
-        self, tables: list[Tensor], row_U: Tensor, slope_UD: Tensor, how: tuple[float, int]
+        self, tables: list[Tensor], row_U: Tensor, grad_UD: Tensor, how: tuple[float, int]
     ) -> None:
         """The same by rows."""
         weight_ND, sum_ND = (table.numpy() for table in tables)
-        row_updates.adagrad((weight_ND, sum_ND), row_U.numpy(), slope_UD.numpy(), *how)
+        row_updates.adagrad((weight_ND, sum_ND), row_U.numpy(), grad_UD.numpy(), *how)
 
 
 def project_to_ball(weight_ND: Tensor, bound: Bound) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmkrl.data.dataset import Dataset, read_table
 from mmkrl.data.manifest import FileEntry
-from mmkrl.data.views.images_by_id import Found, pictures
+from mmkrl.data.views.images_by_id import CorpusPicture, pictures
 from mmkrl.io.storage import Location
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
@@ -72,7 +72,7 @@ def _spread(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[np.linspace(0, len(rows) - 1, _PICTURES).round().astype(int)]
 
 
-def _picture(row: Mapping[Any, Any], data: dict[str, Found]) -> Picture:
+def _picture(row: Mapping[Any, Any], data: dict[str, CorpusPicture]) -> Picture:
     found = data.get(str(row["image_id"]))
     reason = f" ({row['reason']})" if row["reason"] else ""
     licence = f" [{row['license']}]" if row["license"] else ""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from mmkrl.evaluate.metrics.intervals import Interval
-from mmkrl.evaluate.report.compare import LOWER_IS_BETTER, Against, Compared, Difference, Number
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.report.compare import Against, Compared, Difference, Number
+from mmkrl.evaluate.report.report import interval_text
 from mmkrl.viz.gallery import Shelf
 
 _BAR, _HALF = 160, 74  # pixels: width of a bar's picture, and of half its scale
@@ -52,7 +53,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Told:
+class ComparisonContext:
     """What a comparison's page shows beside its numbers.
 
     Attributes:
@@ -66,7 +67,7 @@ class Told:
     shelves: dict[str, dict[str, list[Shelf]]]
 
 
-def page(compared: Compared, told: Told) -> str:
+def page(compared: Compared, context: ComparisonContext) -> str:
     """The comparison as one self-contained HTML file; all text is escaped."""
     import jinja2
 
@@ -77,18 +78,18 @@ def page(compared: Compared, told: Told) -> str:
     scale = _scale(compared.numbers)
     return environment.from_string(template).render(
         compared=compared,
-        told=told,
+        context=context,
         note=_NOTE,
         verdicts=[verdict(compared, place) for place in range(len(compared.against))],
-        shown=shown,
-        signed=signed,
+        interval_text=interval_text,
+        difference_text=difference_text,
         surprise=surprise,
         judged=judged,
         bar=lambda difference: _bar(difference, scale),
     )
 
 
-def text(compared: Compared, told: Told) -> str:
+def text(compared: Compared, context: ComparisonContext) -> str:
     """The comparison as Markdown."""
     first, *_ = compared.sides
     lines = [f"# {' against '.join(side.method for side in reversed(compared.sides))}", ""]
@@ -97,7 +98,7 @@ def text(compared: Compared, told: Told) -> str:
         lines += [*(f"* {problem}" for problem in compared.problems), ""]
     lines += [verdict(compared, place) for place in range(len(compared.against))]
     lines += ["", "| | method | evaluation | run | commit | data | seeds |", "|---" * 7 + "|"]
-    for source in told.sources:
+    for source in context.sources:
         data = ", ".join(f"{job} `{digest[:12]}`" for job, digest in source.data.items())
         lines.append(
             f"| {source.name} | {source.method} | `{source.place}` | `{source.run}` | "
@@ -106,7 +107,7 @@ def text(compared: Compared, told: Told) -> str:
     lines += ["", f"## Numbers (differences from {first.name})", "", *_numbers(compared)]
     for against in compared.against:
         lines += _queries(compared, against)
-    lines += ["## Settings that differ", "", *_settings(compared, told)]
+    lines += ["## Settings that differ", "", *_settings(compared, context)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -135,28 +136,15 @@ def judged(number: Number, difference: Difference | None) -> str:
     return "better" if number.sign * difference.interval.mean > 0 else "worse"
 
 
-def shown(interval: Interval | None, metric: str = "") -> str:
-    """A value with its interval; ranks have one digit."""
-    if interval is None:
-        return ""
-    digits = 1 if metric in LOWER_IS_BETTER or interval.mean > _FRACTION else 3
-    if math.isnan(interval.low):
-        return f"{interval.mean:.{digits}f}"
-    low, high = f"{interval.low:.{digits}f}", f"{interval.high:.{digits}f}"
-    return f"{interval.mean:.{digits}f} ({low} to {high})"
-
-
-def signed(difference: Difference | None, metric: str = "") -> str:
-    """A difference with its interval; ranks have one digit."""
+def difference_text(difference: Difference | None, metric: Metric) -> str:
+    """A difference with its interval, signed; empty where there is none."""
     if difference is None:
         return ""
     interval = difference.interval
-    digits = 1 if metric in LOWER_IS_BETTER or abs(interval.mean) > _FRACTION else 3
-    if math.isnan(interval.low):
-        return f"{interval.mean:+.{digits}f}"
-    return (
-        f"{interval.mean:+.{digits}f} ({interval.low:+.{digits}f} to {interval.high:+.{digits}f})"
+    mean, low, high = (
+        f"{bound:+.{metric.digits}f}" for bound in (interval.mean, interval.low, interval.high)
     )
+    return mean if math.isnan(interval.low) else f"{mean} ({low} to {high})"
 
 
 def surprise(difference: Difference | None) -> str:
@@ -196,13 +184,13 @@ def _numbers(compared: Compared) -> list[str]:
     heads += [head for name in others for head in (f"{name} - {compared.sides[0].name}", "p")]
     lines = [f"| number | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for number in compared.numbers:
-        name, metric = " ".join(number.headline), number.headline[1]
+        name, metric = " ".join(number.headline), number.metric
         cells = [f"**{name}**" if number.headlined else name]
-        cells += [shown(value, metric) for value in number.values]
+        cells += [interval_text(value, metric) for value in number.values]
         for difference in number.differences:
             sure = judged(number, difference)
-            told = f"{signed(difference, metric)} {sure}".strip()
-            cells += [told, surprise(difference)]
+            signed = f"{difference_text(difference, metric)} {sure}".strip()
+            cells += [signed, surprise(difference)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", "Bold numbers are those by which methods are judged.", ""]
 
@@ -230,14 +218,14 @@ def _queries(compared: Compared, against: Against) -> list[str]:
     return [*lines, ""]
 
 
-def _settings(compared: Compared, told: Told) -> list[str]:
-    if not told.settings:
+def _settings(compared: Compared, context: ComparisonContext) -> list[str]:
+    if not context.settings:
         return ["None."]
     names = " | ".join(side.name for side in compared.sides)
     lines = [f"| key | {names} |", "|---" * (len(compared.sides) + 1) + "|"]
     lines += [
         f"| {setting.key} | {' | '.join(_escaped(value or '') for value in setting.values)} |"
-        for setting in told.settings
+        for setting in context.settings
     ]
     return lines
 

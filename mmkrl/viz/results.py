@@ -6,6 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.report.report import (
+    Results,
+    TaskScores,
+    from_json,
+    interval_from_json,
+    interval_text,
+    metrics_of,
+)
+
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 _DIGITS = 6
 _ONE_RELATION = ", relation "
@@ -34,36 +44,38 @@ def _rounded(value: Any) -> Any:
 
 def headline(result: Mapping[str, Any]) -> str:
     """The short table of a results file: methods x headline numbers."""
-    methods = result["results"]
+    methods, metrics = from_json(result["results"]), metrics_of(result)
     first = next(iter(methods.values()))["text-image"]
     seeds = ", ".join(str(seed) for seed in result["seeds"])
+    columns = [(task, metrics[name]) for task, name in HEADLINE]
     return "\n".join(
         [
-            f"Relationships never seen in training, {first['n_gallery']} images of "
-            f"{first['n_queries']} relationships; mean and 95 % interval, seeds {seeds}.",
+            f"Relationships never seen in training, {first.n_gallery} images of "
+            f"{first.n_queries} relationships; mean and 95 % interval, seeds {seeds}.",
             "",
-            *_table("method", HEADLINE, methods),
+            *_table([f"{task} {metric.title}" for task, metric in columns], columns, methods),
         ]
     )
 
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
     """All results files as one page; numbers of single relations stay in the files."""
-    lines = ["# Results", "", "Generated from `docs/results/*.json` by `jobs.publish_results`.", ""]
+    lines = ["# Results", "", "Generated from `docs/results/*.json` by `make results`.", ""]
     for result in results:
+        methods, metrics = from_json(result["results"]), metrics_of(result)
         lines += [f"## {result['name']}", "", f"`{result['command']}`", ""]
         lines += [f"* {key}: `{result[key]}`" for key in ("key", "commit", "seeds")]
         lines += [f"* {name}: `{digest}`" for name, digest in result["inputs"].items()]
-        for task, scores in _tasks(result["results"]).items():
+        for task, scores in _tasks(methods).items():
             lines += ["", f"### {task}", ""]
             lines += [
-                f"{scores['n_queries']} queries ({scores['skipped']} skipped), gallery of "
-                f"{scores['n_gallery']}; right: {scores['definition']}.",
+                f"{scores.n_queries} queries ({scores.skipped} skipped), gallery of "
+                f"{scores.n_gallery}; right: {scores.definition}.",
                 "",
             ]
-            columns = [(task, metric) for metric in scores["metrics"]]
-            lines += _table("method", columns, result["results"])
-        lines += _ahead(result["ahead"])
+            columns = [(task, metrics[name]) for name in scores.metrics]
+            lines += _table([metric.title for _, metric in columns], columns, methods)
+        lines += _ahead(result["ahead"], metrics)
         lines.append("")
     return "\n".join(lines)
 
@@ -75,7 +87,7 @@ def insert(document: str, text: str) -> str:
     return f"{head}{START}\n{text}\n{END}{tail}"
 
 
-def _ahead(ahead: Mapping[str, Any]) -> list[str]:
+def _ahead(ahead: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[str]:
     """The paired differences of one method to every other, if there are others."""
     lines: list[str] = []
     for served, others in ahead.items():
@@ -83,21 +95,31 @@ def _ahead(ahead: Mapping[str, Any]) -> list[str]:
             continue
         lines += ["", f"### How far {served} is ahead", ""]
         lines += [
-            "Paired differences on the same queries, 95 % interval; one above zero is a real lead.",
+            "Paired differences on the same queries, 95 % interval; one above zero is a real lead "
+            "(below zero under an arrow).",
             "",
         ]
-        metrics = list(next(iter(others.values())))
-        lines += [f"| than | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
-        lines += [
-            f"| {other} | {' | '.join(_cell(each[metric]) for metric in metrics)} |"
-            for other, each in others.items()
-        ]
+        numbers = {number: _metric_of(number, metrics) for number in next(iter(others.values()))}
+        heads = [f"{number.removesuffix(one.name)}{one.title}" for number, one in numbers.items()]
+        lines += [f"| than | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+        for other, each in others.items():
+            cells = [
+                interval_text(interval_from_json(each[number]), metric)
+                for number, metric in numbers.items()
+            ]
+            lines.append(f"| {other} | {' | '.join(cells)} |")
     return lines
 
 
-def _tasks(methods: Mapping[str, Any]) -> dict[str, Any]:
+def _metric_of(number: str, metrics: Mapping[str, Metric]) -> Metric:
+    """The metric of a number that is named by its task and metric."""
+    names = [name for name in metrics if number.endswith(f" {name}")]
+    return metrics[max(names, key=len)]
+
+
+def _tasks(methods: Results) -> dict[str, TaskScores]:
     """Every task with the scores of the first method that has it, but those of one relation."""
-    tasks: dict[str, Any] = {}
+    tasks: dict[str, TaskScores] = {}
     for scores in methods.values():
         for task, values in scores.items():
             if _ONE_RELATION not in task:
@@ -106,22 +128,13 @@ def _tasks(methods: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(
-    corner: str, columns: Sequence[tuple[str, str]], methods: Mapping[str, Any]
+    heads: Sequence[str], columns: Sequence[tuple[str, Metric]], methods: Results
 ) -> list[str]:
-    several = len({task for task, _ in columns}) > 1
-    heads = [f"{task} {metric}" if several else metric for task, metric in columns]
-    lines = [f"| {' | '.join([corner, *heads])} |", "|---" * (len(columns) + 1) + "|"]
+    lines = [f"| {' | '.join(['method', *heads])} |", "|---" * (len(columns) + 1) + "|"]
     for method, tasks in methods.items():
-        cells = [_cell(tasks.get(task, {}).get("metrics", {}).get(m)) for task, m in columns]
+        cells = [
+            interval_text(tasks[task].metrics.get(metric.name) if task in tasks else None, metric)
+            for task, metric in columns
+        ]
         lines.append(f"| {' | '.join([method, *cells])} |")
     return lines
-
-
-def _cell(interval: Mapping[str, Any] | None) -> str:
-    if interval is None:
-        return ""
-    digits = 1 if interval["mean"] > 1.5 else 3
-    if interval["low"] is None:
-        return f"{interval['mean']:.{digits}f}"
-    low, high = f"{interval['low']:.{digits}f}", f"{interval['high']:.{digits}f}"
-    return f"{interval['mean']:.{digits}f} ({low} to {high})"

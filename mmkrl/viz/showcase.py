@@ -7,7 +7,7 @@ import torch
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TEST
-from mmkrl.data.views.images_by_id import Found, pictures
+from mmkrl.data.views.images_by_id import CorpusPicture, pictures
 from mmkrl.data.views.knowledge import Knowledge
 from mmkrl.evaluate.tasks.pools import Pool
 from mmkrl.evaluate.tasks.zero_shot import Space
@@ -48,7 +48,9 @@ def showcase(knowledge: Knowledge, space: Space, corpus: Dataset, queries: int) 
     return gallery("Unseen relationships, recognised", _NOTE, shelves)
 
 
-def _picture(knowledge: Knowledge, data: dict[str, Found], image: int, *, right: bool) -> Picture:
+def _picture(
+    knowledge: Knowledge, data: dict[str, CorpusPicture], image: int, *, right: bool
+) -> Picture:
     images = knowledge.images
     shown = knowledge.relationships.texts[images.label_N[image]]
     mark = "right" if right else "wrong"

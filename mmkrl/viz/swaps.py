@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from mmkrl.data.dataset import Dataset
-from mmkrl.data.views.images_by_id import Found, pictures
-from mmkrl.evaluate.tasks.arithmetic import FOUND, Answered
+from mmkrl.data.views.images_by_id import CorpusPicture, pictures
+from mmkrl.evaluate.tasks.arithmetic import FOUND, SwapResult
 from mmkrl.viz.gallery import Picture, Shelf, gallery
 
 _NOTE = (
@@ -18,7 +18,9 @@ _NOTE = (
 )
 
 
-def swaps_page(answered: Iterable[Answered], ids: list[str], corpus: Dataset, each: int = 2) -> str:
+def swaps_page(
+    answered: Iterable[SwapResult], ids: list[str], corpus: Dataset, each: int = 2
+) -> str:
     """The page as HTML.
 
     Args:
@@ -38,7 +40,9 @@ def swaps_page(answered: Iterable[Answered], ids: list[str], corpus: Dataset, ea
     return gallery("Image minus word plus word", _NOTE, shelves)
 
 
-def _pictures(one: Answered, q: int, ids: list[str], data: dict[str, Found]) -> list[Picture]:
+def _pictures(
+    one: SwapResult, q: int, ids: list[str], data: dict[str, CorpusPicture]
+) -> list[Picture]:
     images = [(int(one.image_Q[q]), "the image", "")]
     for k in range(FOUND):
         mark = "right" if one.right_QK[q, k] else "wrong"

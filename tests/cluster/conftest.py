@@ -2,11 +2,12 @@
 
 import pytest
 
-from cluster.session import RayConfig, session
+from cluster.config import ClusterConfig
+from cluster.session import session
 
 
 @pytest.fixture(scope="package")
 def one_ray():
     """A local Ray, started once."""
-    with session(RayConfig()):
+    with session(ClusterConfig()):
         yield

@@ -10,12 +10,36 @@ from typing import Any
 
 import pytest
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler.sdk import bootstrap_config, fillout_defaults
 
 _ROOT = Path(__file__).parents[2]
 _FILE = _ROOT / "ray_cluster.yaml"
 
 Cluster = dict[str, Any]
+
+
+class NoProvider:
+    """A provider of nodes that has nothing to add, so that nothing asks AWS."""
+
+    @staticmethod
+    def fillout_available_node_types_resources(cluster: Cluster) -> Cluster:
+        """What types of nodes have is written."""
+        return cluster
+
+    @staticmethod
+    def bootstrap_config(cluster: Cluster) -> Cluster:
+        """There is no cloud to make anything in."""
+        return cluster
+
+
+def checked(written: Cluster) -> Cluster:
+    """A file as Ray completes it with the defaults of its provider, and accepts it."""
+    complete = fillout_defaults(copy.deepcopy(written))
+    here = {"type": "external", "module": f"{__name__}.NoProvider"}
+    accepted = bootstrap_config(
+        complete | {"provider": complete["provider"] | here}, no_config_cache=True
+    )
+    return accepted | {"provider": complete["provider"]}
 
 
 @pytest.fixture
@@ -32,9 +56,7 @@ def cluster(written: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
         raise AssertionError("the checker reached for the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    prepared = prepare_config(copy.deepcopy(written))
-    validate_config(prepared)
-    return prepared
+    return checked(written)
 
 
 def _workers(cluster: Cluster) -> list[Cluster]:
@@ -127,23 +149,23 @@ def test_every_placeholder_has_a_comment_that_says_so():
 
 
 @pytest.mark.parametrize(
-    ("place", "typo"),
+    ("path", "typo"),
     [
         ((), "idle_timout_minutes"),
         (("available_node_types", "cpu"), "min_worker"),
         (("auth",), "ssh_usr"),
     ],
 )
-def test_the_checker_rejects_a_typo(written, place, typo):
+def test_the_checker_rejects_a_typo(written, path, typo):
     section = written
-    for key in place:
+    for key in path:
         section = section[key]
     section[typo] = 1
     with pytest.raises(Exception, match=typo):
-        validate_config(prepare_config(written))
+        checked(written)
 
 
 def test_the_checker_rejects_an_unknown_head(written):
     written["head_node_type"] = "haed"
     with pytest.raises(ValueError, match="head_node_type"):
-        validate_config(prepare_config(written))
+        checked(written)

@@ -29,7 +29,7 @@ def known(triples):
 
 @pytest.fixture(scope="module", params=["l1", "dot"])
 def scorer(request):
-    """Whole numbers: with ties, and candidates that stand several times in different shards."""
+    """Whole numbers: with ties, and candidates that stand several times in different batches."""
     vectors = random_vectors(request.param, **SIZES, width=6, whole=True)
     same = vectors.entity_ED[torch.arange(SIZES["entities"]) % 400]
     return Vectors(request.param, same, vectors.relation_RD)
@@ -40,15 +40,15 @@ def expected(scorer, triples, known):
     return as_rows(triple_ranks(scorer, triples, known=known))
 
 
-@pytest.mark.parametrize("shards", [None, 1, 3])
-def test_shards_of_triples_are_joined(scorer, triples, known, expected, shards):
-    found = ranks_by_triples(scorer, triples, known=known, shards=shards)
+@pytest.mark.parametrize("batches", [None, 1, 3])
+def test_batches_of_triples_are_joined(scorer, triples, known, expected, batches):
+    found = ranks_by_triples(scorer, triples, known=known, batches=batches)
     np.testing.assert_array_equal(as_rows(found), expected)
 
 
-@pytest.mark.parametrize("shards", [None, 1, 3])
-def test_shards_of_entities_are_added(scorer, triples, known, expected, shards):
-    found = ranks_by_entities(scorer, triples, known=known, shards=shards)
+@pytest.mark.parametrize("batches", [None, 1, 3])
+def test_batches_of_entities_are_added(scorer, triples, known, expected, batches):
+    found = ranks_by_entities(scorer, triples, known=known, batches=batches)
     np.testing.assert_array_equal(as_rows(found), expected)
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from pydantic import ValidationError
 
-from cluster.training import Member, Resources, fitting, train_members
+from cluster.config import TrainingResources
+from cluster.training import Member, fitting, train_members
 from mmkrl.io.storage import locate
-from mmkrl.models.config import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -29,13 +28,8 @@ from mmkrl.models.config import TrainConfig
     ],
 )
 def test_room_for_runs(workers, threads, share, gpus, cores, expected):
-    resources = Resources(workers, threads, None, 0, share)
+    resources = TrainingResources(workers=workers, threads=threads, gpu_share=share)
     assert fitting(resources, gpus, cores) == expected
-
-
-def test_processes_of_a_run_do_not_share_a_gpu():
-    with pytest.raises(ValidationError, match=r"gpu_share = 0.5 with train.workers = 2.*NCCL"):
-        TrainConfig(workers=2, gpu_share=0.5)
 
 
 def _told(folder, tell):
@@ -51,7 +45,7 @@ def _told(folder, tell):
         locate(folder / "runs"),
         [Member("one", os.fspath(folder))],
         work,
-        Resources(workers=1, threads=1, concurrent_runs=None, retries=0),
+        TrainingResources(retries=0),
         lambda *_: None,
     )
     return json.loads((done["one"] / "told").read_text())

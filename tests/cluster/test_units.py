@@ -1,4 +1,4 @@
-"""Pieces of work on a real Ray: done once, kept when others fail."""
+"""Units of work on a real Ray: done once, kept when others fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures
 
 
 @pytest.fixture
-def place(tmp_path):
+def location(tmp_path):
     return locate(tmp_path / "dataset")
 
 
@@ -28,14 +28,14 @@ def calls(tmp_path):
     return folder
 
 
-def worker(place, calls, fails=()):
-    """Publishes a unit that stands for as many rows as its piece says."""
+def worker(location, calls, fails=()):
+    """Publishes a unit that stands for as many rows as its unit says."""
 
-    def work(number, piece):
+    def work(number, unit):
         (calls / f"{number}-{len(list(calls.iterdir()))}").touch()
         if number in fails:
-            raise ValueError(f"piece {number} is broken")
-        return write_unit(place, number, {}, rows_in=piece, rows_out=piece)
+            raise ValueError(f"unit {number} is broken")
+        return write_unit(location, number, {}, rows_in=unit, rows_out=unit)
 
     return work
 
@@ -44,45 +44,45 @@ def called(calls):
     return sorted(int(file.name.partition("-")[0]) for file in calls.iterdir())
 
 
-def test_every_piece_is_done_once_and_records_come_in_order(place, calls):
-    pieces = [5, 3, 8, 1, 13]
-    records = run_units(place, pieces, worker(place, calls), label="test")
+def test_every_unit_is_done_once_and_records_come_in_order(location, calls):
+    units = [5, 3, 8, 1, 13]
+    records = run_units(location, units, worker(location, calls), label="test")
     assert [record.unit for record in records] == [0, 1, 2, 3, 4]
-    assert [record.rows_in for record in records] == pieces
+    assert [record.rows_in for record in records] == units
     assert called(calls) == [0, 1, 2, 3, 4]
-    assert finished_units(place) == {record.unit: record for record in records}
+    assert finished_units(location) == {record.unit: record for record in records}
 
 
-def test_published_pieces_are_not_called_again(place, calls):
+def test_published_units_are_not_called_again(location, calls):
     for number in (1, 3):
-        write_unit(place, number, {}, rows_in=7, rows_out=7)
-    records = run_units(place, [2, 2, 2, 2], worker(place, calls), label="test")
+        write_unit(location, number, {}, rows_in=7, rows_out=7)
+    records = run_units(location, [2, 2, 2, 2], worker(location, calls), label="test")
     assert called(calls) == [0, 2]
     assert [record.rows_in for record in records] == [2, 7, 2, 7]
 
 
-def test_when_all_is_published_nothing_is_called(place, calls):
-    first = run_units(place, [1, 2], worker(place, calls), label="test")
-    again = run_units(place, [1, 2], worker(place, calls), label="test")
+def test_when_all_is_published_nothing_is_called(location, calls):
+    first = run_units(location, [1, 2], worker(location, calls), label="test")
+    again = run_units(location, [1, 2], worker(location, calls), label="test")
     assert again == first
     assert called(calls) == [0, 1]
 
 
-def test_no_pieces_give_no_records(place, calls):
-    assert run_units(place, [], worker(place, calls), label="test") == []
+def test_no_units_give_no_records(location, calls):
+    assert run_units(location, [], worker(location, calls), label="test") == []
 
 
-def test_a_failing_piece_tells_its_cause_and_the_finished_ones_stay(place, calls):
-    pieces = [1, 1, 1, 1, 1, 1]
-    with pytest.raises(Exception, match="piece 5 is broken"):
-        run_units(place, pieces, worker(place, calls, fails=(5,)), label="test")
-    kept = finished_units(place)
+def test_a_failing_unit_tells_its_cause_and_the_finished_ones_stay(location, calls):
+    units = [1, 1, 1, 1, 1, 1]
+    with pytest.raises(Exception, match="unit 5 is broken"):
+        run_units(location, units, worker(location, calls, fails=(5,)), label="test")
+    kept = finished_units(location)
     assert kept
     assert 5 not in kept
     before = set(called(calls))
     for file in calls.iterdir():
         file.unlink()
-    records = run_units(place, pieces, worker(place, calls), label="test")
+    records = run_units(location, units, worker(location, calls), label="test")
     assert len(records) == 6
     assert called(calls) == sorted(set(range(6)) - set(kept))
     assert set(kept) <= before

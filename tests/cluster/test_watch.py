@@ -26,22 +26,22 @@ class Cluster:
     def watch(self, needs="CPU"):
         return Watch(_STALL_S, needs, nodes=self.nodes, clock=lambda: self.now)
 
-    def pieces(self, watch, *finished_at, until):
-        """An iterator as Ray Data's, whose loop has the watch look while a piece is awaited."""
-        for piece, moment in enumerate([*finished_at, until]):
+    def units(self, watch, *finished_at, until):
+        """An iterator as Ray Data's, whose loop has the watch look while a unit is awaited."""
+        for unit, moment in enumerate([*finished_at, until]):
             while self.now < moment:
                 self.now += 1.0
                 watch.check()
             if moment is not until:
-                yield piece
+                yield unit
 
 
 def stands_still_at(cluster, *finished_at, until=10_000.0, needs="CPU"):
-    """When a plan was ended, and how many pieces it had finished; None if it was not ended."""
+    """When a plan was ended, and how many units it had finished; None if it was not ended."""
     watch = cluster.watch(needs)
     count = 0
     try:
-        for _ in watch.over(cluster.pieces(watch, *finished_at, until=until)):
+        for _ in watch.over(cluster.units(watch, *finished_at, until=until)):
             count += 1
     except StandstillError:
         return cluster.now, count
@@ -67,7 +67,7 @@ def test_a_plan_that_goes_on_after_a_loss_is_left_alone():
     assert stands_still_at(Cluster((0, BOTH), (20, ONE)), *finished_at, until=5000.0) is None
 
 
-def test_the_time_counts_from_the_last_piece_or_change_of_the_nodes():
+def test_the_time_counts_from_the_last_unit_or_change_of_the_nodes():
     three = BOTH | {"c": CPU}
     moment, _ = stands_still_at(Cluster((0, three), (20, BOTH), (70, ONE)), 10.0, 40.0)
     assert 70 + _STALL_S < moment <= 70 + _STALL_S + 11
@@ -77,7 +77,7 @@ def test_the_time_counts_from_the_last_piece_or_change_of_the_nodes():
     assert 75 + _STALL_S < moment <= 75 + _STALL_S + 11
 
 
-def test_slow_pieces_get_twice_the_time_of_the_first():
+def test_slow_units_get_twice_the_time_of_the_first():
     moment, _ = stands_still_at(Cluster((0, BOTH), (450, ONE)), 400.0)
     assert 450 + 800 < moment <= 450 + 800 + 11
 
@@ -97,17 +97,17 @@ def test_where_no_worker_has_a_place_the_plan_waits_for_a_new_node(left):
 
 
 @pytest.fixture
-def place(tmp_path):
+def location(tmp_path):
     return locate(tmp_path / "dataset")
 
 
-def publishing(place, at_a_time, plans):
-    """A plan that publishes some pieces and then stands still, unless all are done."""
+def publishing(location, at_a_time, plans):
+    """A plan that publishes some units and then stands still, unless all are done."""
 
     def plan(done):
         plans.append(sorted(done))
         left = [number for number in range(5) if number not in done]
-        records = {n: write_unit(place, n, {}, rows_in=1, rows_out=1) for n in left[:at_a_time]}
+        records = {n: write_unit(location, n, {}, rows_in=1, rows_out=1) for n in left[:at_a_time]}
         if len(left) > at_a_time:
             raise StandstillError("nothing moves")
         return records
@@ -115,28 +115,28 @@ def publishing(place, at_a_time, plans):
     return plan
 
 
-def test_a_plan_that_stands_still_is_made_anew_for_what_is_left(place, caplog):
+def test_a_plan_that_stands_still_is_made_anew_for_what_is_left(location, caplog):
     plans = []
-    done = until_done(place, 5, publishing(place, 2, plans), label="test")
+    done = until_done(location, 5, publishing(location, 2, plans), label="test")
     assert plans == [[], [0, 1], [0, 1, 2, 3]]
-    assert done == finished_units(place)
+    assert done == finished_units(location)
     assert len(done) == 5
     first, second = (record.getMessage() for record in caplog.records)
-    assert first == ("test: nothing moves; 2 of 5 pieces are done, the others are planned anew")
-    assert "4 of 5 pieces" in second
+    assert first == ("test: nothing moves; 2 of 5 units are done, the others are planned anew")
+    assert "4 of 5 units" in second
 
 
-def test_attempts_without_a_piece_end_in_one_line(place):
+def test_attempts_without_a_unit_end_in_one_line(location):
     plans = []
-    write_unit(place, 3, {}, rows_in=1, rows_out=1)
-    message = "3 attempts in a row finished no piece of 5, 1 are done"
+    write_unit(location, 3, {}, rows_in=1, rows_out=1)
+    message = "3 attempts in a row finished no unit of 5, 1 are done"
     with pytest.raises(UserError, match=message) as e:
-        until_done(place, 5, publishing(place, 0, plans), label="test")
+        until_done(location, 5, publishing(location, 0, plans), label="test")
     assert plans == [[3]] * 3
     assert "\n" not in str(e.value)
 
 
-def test_other_errors_end_the_work_at_once(place):
+def test_other_errors_end_the_work_at_once(location):
     plans = []
 
     def plan(done):
@@ -144,19 +144,21 @@ def test_other_errors_end_the_work_at_once(place):
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        until_done(place, 5, plan, label="test")
+        until_done(location, 5, plan, label="test")
     assert len(plans) == 1
 
 
-def test_what_is_done_is_not_planned(place):
+def test_what_is_done_is_not_planned(location):
     for number in range(5):
-        write_unit(place, number, {}, rows_in=1, rows_out=1)
+        write_unit(location, number, {}, rows_in=1, rows_out=1)
     plans = []
-    assert until_done(place, 5, publishing(place, 5, plans), label="test") == finished_units(place)
+    assert until_done(location, 5, publishing(location, 5, plans), label="test") == finished_units(
+        location
+    )
     assert plans == []
 
 
-def test_a_plan_of_slow_pieces_is_given_longer_by_ray_data_itself():
+def test_a_plan_of_slow_units_is_given_longer_by_ray_data_itself():
     context = DataContext.get_current()
     before = context.execution_no_progress_timeout_s
     for stall_s, expected in ((1.0, before), (before, 5 * before)):

@@ -180,6 +180,18 @@ def _bomb() -> bytes:
     )
 
 
+_SMALL = {
+    "family": "bcdnn",
+    "batch_size": 64,
+    "hidden": 64,
+    "dimension": 32,
+    "rounds": 2,
+    "image_steps": 60,
+    "text_steps": 30,
+}
+"""BC-DNN, trained in seconds."""
+
+
 def _configuration(crawl: Path, folder: Path) -> dict[str, Any]:
     return {
         "workspace": f"{folder}/workspace",
@@ -193,15 +205,10 @@ def _configuration(crawl: Path, folder: Path) -> dict[str, Any]:
         "mine": {"split": {"unseen_source": "twemoji"}},
         "extract": {"image_size": 64, "unit_rows": 8},
         "train": {
-            "variants": ["full", "text_only"],
-            "batch_size": 64,
             "loop": {"checkpoint_steps": 20},
-            "bcdnn": {
-                "hidden": 64,
-                "dimension": 32,
-                "rounds": 2,
-                "image_steps": 60,
-                "text_steps": 30,
+            "models": {
+                "full": _SMALL,
+                "text_only": _SMALL | {"variant": "text_only"},
             },
         },
         "evaluate": {"resamples": 200, "gallery_queries": 2},
@@ -240,9 +247,10 @@ def joined() -> Iterator[Callable[[Place], Place]]:
     """Makes a place's jobs join one Ray that is already up, which saves them starting one."""
     import ray
 
-    from cluster.session import RayConfig, session
+    from cluster.config import ClusterConfig
+    from cluster.session import session
 
-    with pytest.MonkeyPatch.context() as patch, session(RayConfig()):
+    with pytest.MonkeyPatch.context() as patch, session(ClusterConfig()):
         patch.setenv("PYTHONPATH", str(_ROOT))
         keys = {name: value for name, value in os.environ.items() if name.startswith("RAY_AUTH")}
         address = ray.get_runtime_context().gcs_address

@@ -17,14 +17,19 @@ from mmkrl.evaluate.tasks.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 PHOTOS = {"train": 200, "dev": 40, "test": 40, "none": 3}
-SMALL = {"dimension": 64, "word_dimension": 32, "learning_rate": 0.003, "batch_size": 64}
+SMALL = {"family": "captions"} | {
+    "dimension": 64,
+    "word_dimension": 32,
+    "learning_rate": 0.003,
+    "batch_size": 64,
+}
 MODELS = {
     "reads": SMALL
-    | {"text": "gru", "mining": "max", "warm_epochs": 2, "epochs": 4}
+    | {"text": "gru", "loss": {"mining": "max"}, "warmup_epochs": 2, "epochs": 4}
     | {"fine_tune": {"epochs": 0.1, "image_size": 64}},
     "counts": SMALL | {"text": "mean", "epochs": 6, "image": "mlp", "hidden": 64},
 }
-TRANSFER = {"rounds": 1, "warm_epochs": 4, "raw_dimension": 16}
+TRANSFER = {"rounds": 1, "warmup_epochs": 4, "raw_dimension": 16}
 SWAPS = [
     {"remove": ["man", "men"], "add": ["woman", "women"]},
     {"remove": ["zebra"], "add": ["dog"]},
@@ -59,7 +64,7 @@ def done(new_place, photos):
     source = {"path": str(place.folder / "photos.parquet"), "format": "parquet", "columns": columns}
     config["ingest"] = {"sources": [source]}
     models = MODELS | {"counts": MODELS["counts"] | {"transfer": TRANSFER}}
-    config["train"] = {"model": "captions", "seeds": [0, 1], "captions": models}
+    config["train"] = {"seeds": [0, 1], "models": models}
     config["evaluate"] = config.get("evaluate", {}) | {"swaps": SWAPS}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     ended = place.run("pipeline")
@@ -80,7 +85,7 @@ def test_only_what_captions_need_is_run(done):
 def test_both_directions_are_measured_with_every_seed_and_an_interval(done):
     place, _ = done
     report = read(place, "evaluate", "report.json")
-    assert list(report["results"]) == ["reads", "counts", *CAPTION_BASELINES]
+    assert list(report["results"]) == [*CAPTION_BASELINES, "reads", "counts"]
     for name, scores in report["results"].items():
         for task, queries in ((IMAGE_TEXT, 40), (TEXT_IMAGE, 200)):
             assert scores[task]["n_queries"] == queries
@@ -139,11 +144,24 @@ def test_finished_work_is_skipped(done):
     assert {step["status"] for step in again.steps().values()} == {"skipped"}
 
 
-def test_models_without_a_name_are_told_in_one_line(done):
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (
+            "train.captions={a: {}}",
+            "'train.captions' is now named models of a family: train.",
+        ),
+        ("train.models.reads.margn=1", "unknown key 'train.models.reads.margn'; did you mean 'mar"),
+        ("train.models={a: {text: gru}}", "a: say which family, such as a: {family: bcdnn}"),
+        ("train.models={a: {family: caption}}", "no model family is called 'caption'; known: capt"),
+        ("train.models.reads.margin=-1", "train.models.reads.margin = -1: Input should be greater"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_told_in_one_line(done, setting, says):
     place, _ = done
-    ended = place.run("train", "--set", "train.captions={}")
+    ended = place.run("train", "--set", setting)
     assert ended.status == 2
-    assert "train.model = 'captions' needs train.captions: a model by its name" in ended.error
+    assert says in ended.error
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +173,7 @@ def mined(new_place, done):
     config["ingest"] = former["ingest"]
     captions = {"test_images": 0.3, "validation_images": 0.3, "wrong_images": 0.2}
     config["mine"] = {"miner": "captions", "min_images": 2, "captions": captions}
-    config["train"]["variants"] = ["full"]
+    del config["train"]["models"]["text_only"]
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     ended = place.run("pipeline")
     assert ended.status == 0, ended.stderr[-6000:]
@@ -172,4 +190,4 @@ def test_relationships_are_mined_from_the_same_photos(mined):
     assert steps["mine"]["metrics"]["wrong_images_auc"] > 0.6
     assert set(place.dataset("mine").manifest.notes["leak_checks"].values()) == {0}
     report = read(place, "evaluate", "report.json")
-    assert set(report["results"]) > {"BC-DNN full", "random"}
+    assert set(report["results"]) > {"full", "random"}

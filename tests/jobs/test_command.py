@@ -57,8 +57,8 @@ def test_the_job_gets_its_configuration_and_works_inside_the_connection(start, c
     events = []
 
     @contextlib.contextmanager
-    def connect(ray):
-        events.append(("open", ray.cpus))
+    def connect(cluster):
+        events.append(("open", cluster.cpus))
         yield
         events.append(("close",))
 
@@ -66,7 +66,7 @@ def test_the_job_gets_its_configuration_and_works_inside_the_connection(start, c
         events.append((settings.evaluate.seed, force))
         return Outcome("x")
 
-    overrides = ["evaluate.seed=7", "ray.cpus=6"]
+    overrides = ["evaluate.seed=7", "cluster.cpus=6"]
     assert start(job, config, overrides, force=True, connect=connect)[0] == DONE
     assert events == [("open", 6), (7, True), ("close",)]
 
@@ -119,7 +119,7 @@ def test_a_missing_configuration_is_status_two(start, tmp_path):
 
 
 def test_a_connection_that_fails_is_a_user_error(start, config):
-    def connect(ray):
+    def connect(cluster):
         raise UserError("cannot join this cluster")
 
     status, line, _ = start(None, config, connect=connect)

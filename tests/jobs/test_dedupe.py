@@ -10,7 +10,7 @@ import yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
-_SETTINGS = ("--set", "dedupe.slice_rows=100")
+_SETTINGS = ("--set", "dedupe.unit_rows=100")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,8 @@ def undisturbed(new_place, crawl):
     config = yaml.safe_load((place.folder / "config.yaml").read_text())
     pack, hostile = config["ingest"]["sources"]
     config["ingest"]["sources"] = [pack | {"name": f"web{n}"} for n in range(_REPEAT)] + [hostile]
-    config["extract"] |= {"image_size": 192, "unit_rows": 16, "stall_s": 20}
+    config["extract"] |= {"image_size": 192, "unit_rows": 16}
+    config["cluster"] = {"extraction": {"stall_s": 20}}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     place.done("ingest")
     shutil.copy(place.folder / "mlflow.db", place.folder / _AFTER_INGEST)
@@ -85,7 +86,7 @@ def test_killing_the_job_and_all_of_its_ray(undisturbed, new_place, seed):
 
 
 @pytest.mark.parametrize("seed", range(_KILLS))
-@pytest.mark.parametrize("title", ["_Infer", "DecodePiece", "isolated_child"])
+@pytest.mark.parametrize("title", ["_Infer", "DecodeUnit", "isolated_child"])
 def test_killing_a_worker(undisturbed, new_place, title, seed):
     place = another(undisturbed, new_place, "worker")
     draw = random.Random(seed)

@@ -17,7 +17,7 @@ from jobs.steps import finished, inputs_of, step
 from mmkrl.config import load
 from mmkrl.data.dataset import publish
 from mmkrl.data.ingest import ingest_unit
-from mmkrl.data.readers import plan
+from mmkrl.data.readers.registry import plan
 from mmkrl.data.views.graph import load_graph
 from mmkrl.errors import UsageError
 from mmkrl.io.storage import locate

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmkrl.spaces.space import KnowledgeSpace
+from mmkrl.models.bcdnn.space import KnowledgeSpace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -71,8 +71,8 @@ def test_the_first_version_is_the_champion_with_its_card(registered):
     trained = place.dataset("train")
     assert version.tags["mmkrl.trained"] == trained.digest
     assert f"`{place.dataset('mine').digest[:16]}`" in card
-    assert "| **BC-DNN full** |" in card
-    assert "| BC-DNN text only |" in card
+    assert "| **full** |" in card
+    assert "| text_only |" in card
     assert "* Rows that could not be used: ingest 3; " in card
 
 
@@ -162,11 +162,11 @@ def test_an_ablation_is_compared_with_the_served_model(registered):
     place, _ = registered
     evaluated = place.dataset("evaluate")
     run = evaluated.manifest.notes["mlflow_run"]
-    result = place.done("compare", f"{evaluated.location}#BC-DNN text only", run)
+    result = place.done("compare", f"{evaluated.location}#text_only", run)
     metrics = result["metrics"]
     assert metrics["problems"] == 0
     report = json.loads(evaluated.read_bytes(evaluated.file("report.json")))
-    told = report["ahead"]["BC-DNN full"]["BC-DNN text only"]["text-image mAP"]["mean"]
+    told = report["ahead"]["full"]["text_only"]["text-image mAP"]["mean"]
     assert metrics["B/text-image/mAP"] == pytest.approx(told)
     page = (Path(result["output"]) / "compare.html").read_text()
     assert 'src="data:image' in page

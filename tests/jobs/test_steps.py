@@ -59,7 +59,7 @@ def test_own_section_changes_the_key_and_others_do_not(configured):
         "train": {"seeds": [1, 2]},
         "evaluate": {"seed": 3},
         "tracking": {"experiment": "other"},
-        "ray": {"cpus": 8},
+        "cluster": {"cpus": 8, "training": {"workers": 2}},
         "query": {"count": 3},
     }
     for name, section in others.items():

@@ -142,12 +142,12 @@ def ingested(head: Head, settings: list[str]) -> Submission:
 def later(head: Head, settings: list[str], ingested: Submission) -> dict[str, Submission]:
     """What is submitted after it, all at once: several jobs share a cluster."""
     entrypoints = {
-        "dedupe": ["jobs.dedupe", *settings, "--set", "ray.cluster_cpus=8"],
+        "dedupe": ["jobs.dedupe", *settings, "--set", "cluster.min_cpus=8"],
         "again": ["jobs.ingest", *settings],
         "wrong": ["jobs.ingest", *settings, "--set", "ingest.sorces=1"],
         "wait": [
             *("jobs.ingest", *settings),
-            *("--set", "ray.cluster_gpus=1", "--set", "ray.cluster_wait_s=1"),
+            *("--set", "cluster.min_gpus=1", "--set", "cluster.wait_s=1"),
         ],
     }
     with ThreadPoolExecutor() as pool:
@@ -257,7 +257,7 @@ def test_nodes_that_never_come_fail_with_one_line(later):
     waited = later["wait"]
     assert waited.status == "FAILED"
     assert waited.result["error"] == (
-        "ray.cluster_cpus = 0, ray.cluster_gpus = 1: not free after 1 s; the cluster has 8 CPUs "
+        "cluster.min_cpus = 0, cluster.min_gpus = 1: not free after 1 s; the cluster has 8 CPUs "
         "and 0 GPUs in all. Ask for less, or raise its max_workers"
     )
 

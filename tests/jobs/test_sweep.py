@@ -20,7 +20,7 @@ from mmkrl.config import load
 from mmkrl.io.storage import locate
 from tests.jobs.test_kill import kill_all, running, wait_for
 from tuning.spaces import with_settings
-from tuning.trials import Trials
+from tuning.trials import OptunaStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -28,8 +28,8 @@ _KILLS = int(os.environ.get("MMKRL_KILLS", "0"))
 _INPUTS = ("ingest", "dedupe", "mine", "extract")
 _TRIALS, _SCHEDULE = 5, 210
 _SPACE = {
-    "bcdnn.margin": FloatDistribution(0.05, 0.5, log=True),
-    "bcdnn.image_rate": FloatDistribution(1e-4, 1e-2, log=True),
+    "models.full.margin": FloatDistribution(0.05, 0.5, log=True),
+    "models.full.image_learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
 }
 _CONFIG = SweepConfig(
     sampler="random", trials=_TRIALS, grace=0.25, space=dict.fromkeys(_SPACE, None)
@@ -43,7 +43,10 @@ def swept(chain, new_place):
     config = yaml.safe_load((place.folder / "config.yaml").read_text())
     config["train"]["loop"]["validate_steps"] = 10
     config["sweep"] = _CONFIG.model_dump(mode="json", exclude_unset=True)
-    config["sweep"]["space"] = {"bcdnn.margin": None, "bcdnn.image_rate": [1e-4, 1e-2]}
+    config["sweep"]["space"] = {
+        "models.full.margin": None,
+        "models.full.image_learning_rate": [1e-4, 1e-2],
+    }
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     for kill in range(_KILLS):
         with running(place, "tuning.sweep") as process:
@@ -69,7 +72,7 @@ def trials_of(place):
 
 
 def test_the_trials_are_those_of_an_undisturbed_sweep(swept, tmp_path):
-    trials = Trials(locate(tmp_path / "study.jsonl"), _SPACE, _CONFIG)
+    trials = OptunaStudy(locate(tmp_path / "study.jsonl"), _SPACE, _CONFIG)
     expected = dict(trials.ask() for _ in range(_TRIALS))
     assert {row["trial"]: row["settings"] for row in trials_of(swept[0])} == expected
 
@@ -112,9 +115,10 @@ def test_the_best_configuration_is_taken_by_the_jobs(swept):
     best = yaml.safe_load(dataset.read_bytes(dataset.file("best.yaml")))
     number = dataset.manifest.notes["best"]["trial"]
     settings = trials_of(place)[number]["settings"]
-    assert {f"bcdnn.{key}": best["train"]["bcdnn"][key] for key in ("margin", "image_rate")} == (
-        settings
-    )
+    assert {
+        f"models.full.{key}": best["train"]["models"]["full"][key]
+        for key in ("margin", "image_learning_rate")
+    } == (settings)
     assert "sweep" not in best
     path = place.folder / "best.yaml"
     path.write_bytes(dataset.read_bytes(dataset.file("best.yaml")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import mlflow
@@ -14,7 +15,7 @@ from mmkrl.data.dataset import open_dataset
 from mmkrl.evaluate.tasks.link_prediction import LINK_PREDICTION
 from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION
 from mmkrl.io.storage import locate
-from mmkrl.spaces.triple_space import TripleSpace
+from mmkrl.models.triples.space import TripleSpace
 from tests.mmkrl.data.graphs.made import write_tsv
 from tests.support.graphs import row_graph
 
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 MODELS = {
     "complex": {
+        "family": "triples",
         "model": "complex",
         "dimension": 16,
         "loss": "one_vs_all",
@@ -30,6 +32,7 @@ MODELS = {
         "batch_size": 12,
     },
     "translation": {
+        "family": "triples",
         "model": "transe",
         "dimension": 16,
         "margin": 1,
@@ -55,7 +58,7 @@ def done(new_place):
     config = yaml.safe_load((place.folder / "config.yaml").read_text())
     config["ingest"] = {"sources": []}
     config["graph"] = {"path": str(place.folder / "graph"), "overlap": "keep"}
-    config["train"] = {"model": "triples", "seeds": [0, 1], "triples": MODELS}
+    config["train"] = {"seeds": [0, 1], "models": MODELS}
     (place.folder / "config.yaml").write_text(yaml.safe_dump(config))
     ended = place.run("pipeline")
     assert ended.status == 0, ended.stderr[-6000:]
@@ -103,14 +106,14 @@ def test_finished_work_is_skipped(done):
 
 def test_a_model_without_its_pictures_is_told_in_one_line(done):
     place, _ = done
-    ended = place.run("train", "--set", "train.triples={one: {model: ikrl}}")
+    ended = place.run("train", "--set", "train.models={one: {family: triples, model: ikrl}}")
     assert ended.status == 2
     assert "one would learn from images, and the graph has none: set graph.images" in ended.error
 
 
 def test_shards_of_entities_give_the_same_report(done):
     place, before = done
-    after = place.run("evaluate", "--set", "evaluate.ranks_by=entities", "--force")
+    after = place.run("evaluate", "--set", "cluster.evaluation.ranks_by=entities", "--force")
     assert after.status == 0
     assert after.result["output"] != before.result["output"]
     assert report_of(after)["results"] == report_of(before)["results"]
@@ -130,3 +133,44 @@ def test_the_first_model_is_registered_and_asked_by_name(done):
     version = mlflow.MlflowClient().get_model_version("small", "1")
     assert "The model saw no images." in version.description
     assert "* triples: " in version.description
+
+
+OWN = """
+from mmkrl.evaluate.metrics.metric import Metric
+
+def misses(ranking):
+    return ranking.rank_Q > 1
+
+Misses = Metric("misses at 1", misses, higher_is_better=False)
+"""
+
+
+def test_a_metric_of_ones_own_is_reported_and_compared_in_its_direction(done, monkeypatch):
+    place, _ = done
+    (place.folder / "my_metrics.py").write_text(OWN)
+    path = f"{place.folder}{os.pathsep}{place.environment['PYTHONPATH']}"
+    monkeypatch.setitem(place.environment, "PYTHONPATH", path)
+    monkeypatch.setitem(place.environment, "COLUMNS", "400")  # the table needs no line breaks
+    asked = "evaluate.metrics=[python:my_metrics:Misses, Hits@2]"
+    ended = place.run("evaluate", "--set", asked)
+    assert ended.status == 0, ended.stderr[-6000:]
+    assert "misses at 1 ↓" in ended.stderr  # the table
+    report = report_of(ended)
+    assert report["metrics"]["misses at 1"]["higher_is_better"] is False
+    number = f"{LINK_PREDICTION} misses at 1"
+    means = {}
+    for method, scores in report["results"].items():
+        found = scores[LINK_PREDICTION]["metrics"]
+        means[method] = found["misses at 1"]["mean"]
+        assert found["misses at 1"]["low"] <= means[method] <= found["misses at 1"]["high"]
+        assert found["Hits@1"]["mean"] == pytest.approx(1 - means[method])
+        assert found["Hits@1"]["mean"] <= found["Hits@2"]["mean"] <= found["Hits@3"]["mean"]
+    assert ended.result["metrics"]["complex/link_prediction/misses_at_1"] == means["complex"]
+    ahead = report["ahead"]["complex"]["translation"][number]
+    assert ahead["mean"] == pytest.approx(means["complex"] - means["translation"])
+    here = ended.result["output"]
+    compared = place.done("compare", f"{here}#translation", here, "--set", asked)
+    lines = (Path(compared["output"]) / "compare.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| **{number}** |")]
+    assert (" better |" in line) == (ahead["high"] < 0)
+    assert (" worse |" in line) == (ahead["low"] > 0)

@@ -4,14 +4,19 @@ import importlib
 import inspect
 import pkgutil
 import re
+from typing import get_args
 
 import pytest
 
 import mmkrl.losses
-from mmkrl.encoders.backbones import BACKBONES
+from mmkrl.encoders.config import ENCODERS
 from mmkrl.evaluate.exact.scores import GRAPH_SCORES
-from mmkrl.mining.registry import MINERS
-from mmkrl.models.bcdnn.model import VARIANTS
+from mmkrl.evaluate.metrics.registry import METRICS
+from mmkrl.evaluate.tasks import caption_retrieval, class_retrieval, link_prediction, zero_shot
+from mmkrl.losses.config import CONTRASTIVE_LOSSES
+from mmkrl.mining.config import MINERS
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.config import FAMILIES
 from mmkrl.models.triples.registry import GRAPH_MODELS
 
 
@@ -28,7 +33,18 @@ def public_functions(package):
     return names
 
 
+VARIANTS = get_args(BCDNNConfig.model_fields["variant"].annotation)
 LOSSES = public_functions(mmkrl.losses)
+MEASURED = {
+    *caption_retrieval.METRICS,
+    *class_retrieval.METRICS,
+    *link_prediction.METRICS,
+    *zero_shot.RETRIEVAL,
+    *zero_shot.RECOGNITION,
+    zero_shot.GRADED,
+    "R@5",  # of arithmetic
+    "P@5",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +55,27 @@ def tests_text(root):
 
 
 def test_registries_hold_something():
-    assert len(BACKBONES) >= 2
-    assert len(MINERS) >= 1
+    assert len(ENCODERS.names()) >= 2
+    assert len(MINERS.names()) >= 1
     assert len(VARIANTS) == 4
     assert len(GRAPH_MODELS.names()) >= 6
     assert len(GRAPH_SCORES.names()) >= 5
     assert len(LOSSES) >= 6
+    assert len(METRICS.names()) >= 14
 
 
-@pytest.mark.parametrize(
-    "name", [*BACKBONES, *MINERS, *VARIANTS, *GRAPH_MODELS.names(), *GRAPH_SCORES.names()]
-)
+NAMES = [
+    *CONTRASTIVE_LOSSES.names(),
+    *ENCODERS.names(),
+    *FAMILIES.names(),
+    *MINERS.names(),
+    *VARIANTS,
+    *GRAPH_MODELS.names(),
+    *GRAPH_SCORES.names(),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_registered_name_is_in_a_test(tests_text, name):
     named = re.search(rf"[\"']{re.escape(name)}[\"']", tests_text) is not None
     assert named, f"no test names {name!r}"
@@ -59,3 +85,11 @@ def test_every_registered_name_is_in_a_test(tests_text, name):
 def test_every_loss_is_in_a_test(tests_text, name):
     called = re.search(rf"\b{name}\(|\b{name}\]|\b{name},", tests_text) is not None
     assert called, f"no test calls {name}"
+
+
+@pytest.mark.parametrize("name", [*METRICS.names(), *sorted(MEASURED)])
+def test_every_metric_is_in_a_test(tests_text, name):
+    pattern = re.escape(name)
+    if name.endswith(("@k", "-k")):  # a family: any of its members
+        pattern = rf"{re.escape(name[:-1])}(\d+|\{{k\}})"
+    assert re.search(rf"[\"']{pattern}[\"']", tests_text), f"no test names {name!r}"

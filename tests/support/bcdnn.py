@@ -8,9 +8,9 @@ import torch
 
 from mmkrl.data.splits.zero_shot import SplitConfig, Triple, split_pairs
 from mmkrl.data.views.knowledge import Images, Knowledge, Relationships
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.learner import BCDNNLearner
-from mmkrl.models.bcdnn.model import BCDNNConfig
-from mmkrl.train.loop import LoopConfig
+from mmkrl.train.config import LoopConfig
 
 RELATIONSHIPS, IMAGES_EACH, WORDS, FEATURES = 40, 6, 12, 16
 
@@ -51,7 +51,7 @@ def small() -> Callable[..., BCDNNConfig]:
     """A configuration that trains in a second, with some fields replaced."""
 
     def make(**fields) -> BCDNNConfig:
-        sizes = {"dimension": 16, "hidden": 24, "dropout": 0.2, "pool": 20, "hardest": 4}
+        sizes = {"dimension": 16, "hidden": 24, "dropout": 0.2, "pool": 20, "top_k": 4}
         steps = {"rounds": 2, "text_steps": 12, "image_steps": 20, "cross_modal_weight": 1.0}
         return BCDNNConfig(**(sizes | steps | fields))
 
@@ -70,7 +70,6 @@ def make_learner(knowledge, small) -> Callable[..., BCDNNLearner]:
 
     def make(variant="full", *, seed=0, batch_size=16, **fields) -> BCDNNLearner:
         torch.manual_seed(seed)
-        config = small(**fields)
-        return BCDNNLearner(knowledge, config, variant=variant, batch_size=batch_size)
+        return BCDNNLearner(knowledge, small(variant=variant, batch_size=batch_size, **fields))
 
     return make

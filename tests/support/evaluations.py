@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish, write_file, write_unit
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.metrics.registry import metric
 from mmkrl.evaluate.report.evaluation import REPORT
-from mmkrl.evaluate.report.query_values import Named, query_table, value_table
+from mmkrl.evaluate.report.query_values import QueryNames, query_table, value_table
 from mmkrl.evaluate.report.report import as_text
 from mmkrl.evaluate.report.summary import differences, summarise
 from mmkrl.evaluate.tasks.values import TaskValues
@@ -74,9 +75,9 @@ def evaluation(
     reference = next(iter(values))
     headline = (TASK, METRIC)
     ahead = differences(values, [headline], reference, CONFIG)
-    report = as_text(summarise(values, CONFIG), reference, ahead)
+    report = as_text(summarise(values, CONFIG), reference, ahead, metric)
     location = locate(workspace / "evaluate" / f"{key}-v1")
-    named = Named(queries, [query.split(" | ")[1] for query in queries])
+    named = QueryNames(queries, [query.split(" | ")[1] for query in queries])
     groups = np.arange(len(queries))
     splits = {"test": values, "validation": {reference: values[reference][:1]}}
     tables = {

@@ -13,10 +13,11 @@ from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
 from mmkrl.data.pictures import Limits, decode
 from mmkrl.data.schemas import IMAGES, TEXTS
-from mmkrl.data.views.captions import CaptionSplit
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.extractor import Extractor, feature_tables
-from mmkrl.models.captions.data import CorpusCaptions
+from mmkrl.models.captions.data import CaptionData
+from mmkrl.models.config import CORPUS, FEATURES, TrainConfig
+from mmkrl.models.family import Sources
 from tests.support.captions import published
 
 COLOURS = ("red", "green", "blue", "yellow", "white")
@@ -76,7 +77,7 @@ def extracted_photos(folder: Path, corpus: Dataset, config: ExtractConfig) -> Da
     return published(folder, config=config.model_dump(mode="json"), features=tables["features"])
 
 
-def photo_data(folder: Path, count: int = 75, **fields: object) -> CorpusCaptions:
+def photo_data(folder: Path, count: int = 75, **fields: object) -> CaptionData:
     """What dual encoders with a backbone learn from.
 
     Args:
@@ -87,5 +88,5 @@ def photo_data(folder: Path, count: int = 75, **fields: object) -> CorpusCaption
     config = ExtractConfig.model_validate({"image_size": SIZE} | fields)
     corpus = corpus_of_photos(folder / "corpus", count)
     extracted = extracted_photos(folder / "extracted", corpus, config)
-    words, cache = "glove-6b-50d", folder / "cache"
-    return CorpusCaptions(corpus, extracted, None, words, CaptionSplit(), cache)
+    datasets = {CORPUS: corpus, FEATURES: extracted}
+    return CaptionData(Sources(datasets, TrainConfig(), folder / "cache"))

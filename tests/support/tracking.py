@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmkrl.tracking import TrackingConfig
+from mmkrl.tracking.config import TrackingConfig
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from mmkrl.errors import UsageError
-from mmkrl.models.bcdnn.model import BCDNNConfig
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.config import TrainConfig
 from mmkrl.models.triples.config import TripleConfig
@@ -24,7 +24,7 @@ def drawn(space, count):
 
 def test_every_range_beside_a_field_becomes_a_distribution_whose_draws_are_accepted():
     space = search_space(BCDNNConfig(), "")
-    assert {"margin", "dimension", "text_rate"} <= space.keys()
+    assert {"margin", "dimension", "text_learning_rate"} <= space.keys()
     assert "rounds" not in space
     for settings in drawn(space, 20):
         BCDNNConfig(**settings)
@@ -33,23 +33,28 @@ def test_every_range_beside_a_field_becomes_a_distribution_whose_draws_are_accep
 def test_scale_follows_the_width_of_the_range():
     space = search_space(BCDNNConfig(), "")
     assert isinstance(space["dimension"], CategoricalDistribution)
-    assert space["text_rate"] == FloatDistribution(1e-4, 2e-3, log=True)
+    assert space["text_learning_rate"] == FloatDistribution(1e-4, 2e-3, log=True)
     assert space["dropout"] == FloatDistribution(0.1, 0.6)
 
 
 def test_a_range_from_zero_is_no_logarithm():
     model = TripleConfig(model="complex_text", dimension=20, loss="one_vs_all")
-    train = TrainConfig(model="triples", triples={"d": model})
-    assert search_space(train, "")["triples.d.complex_text.dropout"] == FloatDistribution(0.0, 0.5)
+    train = TrainConfig(models={"d": model})
+    assert search_space(train, "")["models.d.complex_text.dropout"] == FloatDistribution(0.0, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["bcdnn", "triples", "captions"])
 def test_the_space_of_a_sweep_is_that_of_the_first_model(kind):
-    captions = {"hard": CaptionConfig()}
-    train = TrainConfig(model=kind, triples=_TRIPLES, captions=captions)
+    models = {
+        "bcdnn": {"a": BCDNNConfig()},
+        "triples": _TRIPLES,
+        "captions": {"c": CaptionConfig()},
+    }
+    train = TrainConfig(models=models[kind])
     space = sweep_space(train, {})
     assert all(key.startswith(f"{model_key(train)}.") for key in space)
-    assert {f"{model_key(train)}.margin", f"{model_key(train)}.dimension"} <= space.keys()
+    margin = "loss.margin" if kind == "captions" else "margin"
+    assert {f"{model_key(train)}.{margin}", f"{model_key(train)}.dimension"} <= space.keys()
     for settings in drawn(space, 10):
         changed = with_settings(train, settings)
         assert changed != train
@@ -57,15 +62,19 @@ def test_the_space_of_a_sweep_is_that_of_the_first_model(kind):
 
 
 def test_ranges_of_sections_within_sections_have_dotted_keys():
-    train = TrainConfig(model="triples", triples=_TRIPLES)
-    assert "triples.ikrl.negatives.entities" in sweep_space(train, {})
+    train = TrainConfig(models=_TRIPLES)
+    assert "models.ikrl.negatives.entities" in sweep_space(train, {})
 
 
 def test_own_ranges_choices_and_those_beside_the_field():
-    own = {"bcdnn.margin": None, "bcdnn.rounds": [1, 3], "loop.weight_decay": [0.001, 0.1]}
+    own = {
+        "models.bcdnn.margin": None,
+        "models.bcdnn.rounds": [1, 3],
+        "loop.weight_decay": [0.001, 0.1],
+    }
     assert sweep_space(TrainConfig(), own) == {
-        "bcdnn.margin": FloatDistribution(0.05, 0.5, log=True),
-        "bcdnn.rounds": CategoricalDistribution((1, 3)),
+        "models.bcdnn.margin": FloatDistribution(0.05, 0.5, log=True),
+        "models.bcdnn.rounds": CategoricalDistribution((1, 3)),
         "loop.weight_decay": FloatDistribution(0.001, 0.1, log=True),
     }
 
@@ -73,10 +82,10 @@ def test_own_ranges_choices_and_those_beside_the_field():
 @pytest.mark.parametrize(
     ("own", "says"),
     [
-        ({"bcdnn.margn": None}, "did you mean 'bcdnn.margin'"),
-        ({"bcdnn.margn": [0.1, 0.2]}, "did you mean 'margin'"),
-        ({"bcdnn.margin": [0.1, 3.0]}, "bcdnn.margin = 3.0"),
-        ({"bcdnn.strategy": ["graded", "wild"]}, "bcdnn.strategy = 'wild'"),
+        ({"models.bcdnn.margn": None}, "did you mean 'models.bcdnn.margin'"),
+        ({"models.bcdnn.margn": [0.1, 0.2]}, "did you mean 'margin'"),
+        ({"models.bcdnn.margin": [0.1, 3.0]}, "models.bcdnn.margin = 3.0"),
+        ({"models.bcdnn.strategy": ["graded", "wild"]}, "models.bcdnn.strategy = 'wild'"),
         ({"loop": [1, 2]}, "loop"),
     ],
 )

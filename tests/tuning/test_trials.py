@@ -5,7 +5,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from cluster.sweep_config import SweepConfig
 from mmkrl.io.storage import locate
-from tuning.trials import Trials
+from tuning.trials import OptunaStudy
 
 SPACE = {
     "margin": FloatDistribution(0.05, 0.5, log=True),
@@ -20,7 +20,7 @@ def file(tmp_path):
 
 
 def opened(file, **fields):
-    return Trials(file, SPACE, SweepConfig(**fields))
+    return OptunaStudy(file, SPACE, SweepConfig(**fields))
 
 
 def metric(settings):
@@ -33,7 +33,7 @@ def train(trials, number, settings, *, shares=9):
     for at in range(1, shares + 1):
         share = at / shares
         best = metric(settings) * share
-        if trials.judge(number, progress=share, steps=round(TOTAL * share), best=best):
+        if trials.report(number, progress=share, steps=round(TOTAL * share), best=best):
             break
     trials.finish(number)
     return share == 1
@@ -42,7 +42,7 @@ def train(trials, number, settings, *, shares=9):
 def everything(trials):
     while asked := trials.ask():
         train(trials, *asked)
-    return trials.tried()
+    return trials.records()
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
@@ -79,8 +79,8 @@ def test_successive_halving_ends_those_behind_at_the_rungs(file):
                 expected = share
                 break
         train(trials, number, settings)
-        assert round(trials.tried()[number].steps * 9 / TOTAL) == expected
-    tried = trials.tried()
+        assert round(trials.records()[number].steps * 9 / TOTAL) == expected
+    tried = trials.records()
     assert {trial.outcome for trial in tried} == {"done", "pruned"}
     assert trials.best().outcome == "done"
     assert trials.steps() == sum(trial.steps for trial in tried) < 0.5 * len(tried) * TOTAL
@@ -94,14 +94,14 @@ def test_killed_anywhere_the_trials_are_the_same(file, tmp_path, sampler):
     opened(file, **fields).ask()
     trials = opened(file, **fields)
     number, settings = trials.ask()
-    trials.judge(number, progress=1 / 9, steps=100, best=metric(settings) * (1 / 9))
+    trials.report(number, progress=1 / 9, steps=100, best=metric(settings) * (1 / 9))
     trials = opened(file, **fields)
     number, settings = trials.ask()
     assert number == 0
     for at in range(1, 10):
-        trials.judge(number, progress=at / 9, steps=100 * at, best=metric(settings) * (at / 9))
+        trials.report(number, progress=at / 9, steps=100 * at, best=metric(settings) * (at / 9))
     trials = opened(file, **fields)
-    assert trials.tried()[0].outcome == "done"
+    assert trials.records()[0].outcome == "done"
     train(trials, *trials.ask())
     assert everything(opened(file, **fields)) == undisturbed
 
@@ -110,7 +110,7 @@ def test_a_trial_that_goes_on_elsewhere_is_not_begun_again(file):
     first = opened(file)
     number, _ = first.ask()
     second = opened(file)
-    second.go_on([number])
+    second.resume([number])
     assert second.ask()[0] == number + 1
 
 
@@ -118,23 +118,23 @@ def test_a_decision_stands_after_a_kill(file):
     trials = opened(file, sampler="random")
     train(trials, *trials.ask())
     number = 0
-    while trials.tried()[-1].outcome != "pruned":
+    while trials.records()[-1].outcome != "pruned":
         number, settings = trials.ask()
         train(trials, number, settings)
     again = opened(file, sampler="random")
-    assert again.judge(number, progress=1.0, steps=TOTAL, best=1.0)
-    assert again.tried() == trials.tried()
+    assert again.report(number, progress=1.0, steps=TOTAL, best=1.0)
+    assert again.records() == trials.records()
 
 
 def test_the_rungs_are_there_after_a_kill(file):
     """A poor trial that begins after it is ended at once, not let through as the first."""
     trials = opened(file, sampler="random")
     number, _ = trials.ask()
-    assert not trials.judge(number, progress=1 / 9, steps=100, best=0.9)
+    assert not trials.report(number, progress=1 / 9, steps=100, best=0.9)
     again = opened(file, sampler="random")
-    again.go_on([number])
+    again.resume([number])
     later, _ = again.ask()
-    assert again.judge(later, progress=1 / 9, steps=100, best=0.1)
+    assert again.report(later, progress=1 / 9, steps=100, best=0.1)
 
 
 def test_a_failed_trial_is_kept_with_its_error(file):
@@ -143,7 +143,7 @@ def test_a_failed_trial_is_kept_with_its_error(file):
     trials.finish(number, "the loss is not finite")
     number, settings = trials.ask()
     train(trials, number, settings)
-    failed, done = trials.tried()
+    failed, done = trials.records()
     assert (failed.outcome, failed.error, failed.value) == (
         "failed",
         "the loss is not finite",
@@ -157,11 +157,12 @@ def test_a_trial_without_progress_ends(file):
     trials = opened(file, scheduler="none", patience=2)
     number, _ = trials.ask()
     ends = [
-        trials.judge(number, progress=at / 9, steps=100 * at, best=min(at, 3)) for at in range(1, 7)
+        trials.report(number, progress=at / 9, steps=100 * at, best=min(at, 3))
+        for at in range(1, 7)
     ]
     assert ends == [False, False, False, False, True, True]
     trials.finish(number)
-    assert trials.tried()[0].outcome == "plateau"
+    assert trials.records()[0].outcome == "plateau"
 
 
 def test_a_budget_of_steps_ends_the_running_and_begins_no_other(file):
@@ -169,7 +170,7 @@ def test_a_budget_of_steps_ends_the_running_and_begins_no_other(file):
     train(trials, *trials.ask())
     number, settings = trials.ask()
     assert not train(trials, number, settings)
-    assert trials.tried()[number].outcome == "budget"
+    assert trials.records()[number].outcome == "budget"
     assert trials.ask() is None
     assert 1000 <= trials.steps() <= 1100
     assert opened(file, scheduler="none", steps=1000).ask() is None

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from mmkrl.data.dataset import Dataset, write_unit
-from mmkrl.data.graphs import GraphConfig, read_graph
-from mmkrl.data.graphs.config import LISTED
+from mmkrl.data.graphs.config import LISTED, GraphConfig
 from mmkrl.data.graphs.images import Links, images_by_list, images_by_text, images_of_parts
+from mmkrl.data.graphs.layouts import read_graph
 from mmkrl.data.graphs.mined import mined_graph
 from mmkrl.data.graphs.rows import Account
 from mmkrl.data.graphs.settle import Overlap, Settled, settle

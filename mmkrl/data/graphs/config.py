@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mmkrl.config import Section
-from mmkrl.data.readers.records import TextRole
+from mmkrl.config import Section, known_to
+from mmkrl.data.readers.config import TextRole
+from mmkrl.plugins import Registry
 
-Layout = Literal["ikrl", "openke", "tsv", "parquet"]
 TextKind = Literal["name", "gloss", "description"]
 EntityRole = Literal["id", "entity", TextKind]
+LAYOUTS: Registry[Any] = Registry(
+    "graph layout",
+    "mmkrl.graph_layouts",
+    {
+        "ikrl": "mmkrl.data.graphs.tsv:IKRL",
+        "openke": "mmkrl.data.graphs.openke:OPENKE",
+        "parquet": "mmkrl.data.graphs.parquet:PARQUET",
+        "tsv": "mmkrl.data.graphs.tsv:TSV",
+    },
+)
+"""Each a :class:`mmkrl.data.graphs.layouts.GraphReader`."""
 LISTED = "image_list"  # graph.images: what the layout's own list says, not a text
 
 
@@ -34,15 +45,16 @@ class GraphConfig(Section):
     """A knowledge graph and the pictures of its entities."""
 
     source: Literal["files", "mined"] = "files"
-    """``files``: a graph in one of the layouts. ``mined``: the relationships that ``jobs.mine``
-    found, as triples, with the pictures of their parts."""
+    """``files``: a graph in one of the layouts. ``mined``: the relationships that were
+    mined, as triples, with the pictures of their parts."""
     path: str | None = None
     """Folder of the files, or the Parquet file of the triples; local or ``s3://``."""
-    layout: Layout = "tsv"
+    layout: Annotated[str, known_to(LAYOUTS)] = "tsv"
     """``tsv``: train, valid and test, each .tsv or .txt, lines of head, relation, tail between
     tabs. ``ikrl``: the same as .txt, but head, tail, relation. ``openke``: entity2id, relation2id,
     train2id, valid2id and test2id.txt. ``parquet``: one file with columns split, head, relation,
-    tail, beside NAME_entities and NAME_relations if there are such lists."""
+    tail, beside NAME_entities and NAME_relations if there are such lists. Or a layout of an
+    installed package, or ``python:MODULE:NAME``."""
     entities: str | None = None
     """The Parquet list of entities if it is called otherwise."""
     relations: str | None = None
@@ -66,10 +78,18 @@ class GraphConfig(Section):
             raise ValueError("source 'mined' brings its triples and images: leave out path, images")
         if not mined and self.path is None:
             raise ValueError("source 'files' needs path: the folder or file of the triples")
-        if self.layout != "parquet" and (self.entities or self.relations or self.columns):
+        reader = LAYOUTS.get(self.layout)
+        if not reader.takes_lists and (self.entities or self.relations or self.columns):
             raise ValueError(
-                f"entities, relations and columns are for layout 'parquet', not {self.layout!r}"
+                "entities, relations and columns are for layout "
+                f"{_layouts_with('takes_lists')}, not {self.layout!r}"
             )
-        if self.images == LISTED and self.layout != "ikrl":
-            raise ValueError(f"images = {LISTED!r} is for layout 'ikrl', not {self.layout!r}")
+        if self.images == LISTED and not reader.lists_images:
+            able = _layouts_with("lists_images")
+            raise ValueError(f"images = {LISTED!r} is for layout {able}, not {self.layout!r}")
         return self
+
+
+def _layouts_with(trait: str) -> str:
+    able = [repr(name) for name in LAYOUTS.names() if getattr(LAYOUTS.get(name), trait)]
+    return " or ".join(able)

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from mmkrl.data.graphs.config import GraphSplit
 from mmkrl.data.splits.zero_shot import SplitConfig, Triple, split_pairs
 
-Named = tuple[str, str, str]
+NamedTriple = tuple[str, str, str]
 
 
 def divide(
-    triples: Sequence[Named], config: GraphSplit, groups: Sequence[str] | None = None
+    triples: Sequence[NamedTriple], config: GraphSplit, groups: Sequence[str] | None = None
 ) -> list[str]:
     """The split of every triple.
 

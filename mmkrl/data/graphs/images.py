@@ -41,7 +41,7 @@ def images_by_text(corpus: Dataset, kind: str, entities: Sequence[str]) -> Links
     """Links from images to the entities that their texts of one kind name.
 
     Args:
-        corpus: Output of the job ``ingest``.
+        corpus: Output of ingestion.
         kind: Which texts name entities.
         entities: The names.
 
@@ -70,7 +70,7 @@ def images_by_list(corpus: Dataset, pictures: pa.Table) -> Links:
     An image is the picture that its file is called, without folder and ending.
 
     Args:
-        corpus: Output of the job ``ingest``.
+        corpus: Output of ingestion.
         pictures: Columns entity, picture.
 
     Raises:
@@ -97,7 +97,7 @@ def images_of_parts(mined: Dataset, entities: Sequence[str]) -> Links:
     """Links that mining found: pictures of what is a part of a relationship.
 
     Args:
-        mined: Output of the job ``mine``.
+        mined: Output of mining.
         entities: The names; pictures of what is in no relationship are left out.
     """
     table = mined.table("entities")

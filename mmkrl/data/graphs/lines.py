@@ -45,14 +45,14 @@ def counted(lines: Rows) -> Rows:
     if not len(lines):
         raise UserError(f"{lines.file}: empty; expected the number of its rows in line 1")
     first, rest = lines.values[_LINE][0].as_py(), len(lines) - 1
-    place = lines.place(0)
+    address = lines.address(0)
     try:
         count = int(first)
     except ValueError:
-        raise UserError(f"{place}: {shown(first)}: expected the number of rows below") from None
+        raise UserError(f"{address}: {shown(first)}: expected the number of rows below") from None
     if count != rest:
         raise UserError(
-            f"{place}: the count is {count}, but {rest} rows follow: the file was cut off or "
+            f"{address}: the count is {count}, but {rest} rows follow: the file was cut off or "
             "changed; get it again or correct the count"
         )
     return lines.where(np.arange(len(lines)) > 0)

@@ -1,4 +1,4 @@
-"""The relationships that ``jobs.mine`` found, as a graph with a split of its own.
+"""Mined relationships as a graph with a split of its own.
 
 The zero-shot split of mining holds out pairs never seen together in order to recognise them in
 pictures; link prediction asks for a missing part of a triple, so its split is over triples.
@@ -19,7 +19,7 @@ def mined_graph(mined: Dataset, config: GraphSplit) -> Graph:
     """The graph of a mined dataset.
 
     Args:
-        mined: Output of the job ``mine``.
+        mined: Output of mining.
         config: How its triples are divided.
 
     Raises:

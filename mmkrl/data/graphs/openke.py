@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from mmkrl.data.graphs.config import GraphConfig
 from mmkrl.data.graphs.files import folder_of
+from mmkrl.data.graphs.layouts import GraphReader
 from mmkrl.data.graphs.lines import (
     SPACES,
     counted,
@@ -56,3 +57,6 @@ def _list(file: Location, account: Account) -> Rows:
 def _triples(file: Location, account: Account) -> Rows:
     lines = trimmed(decoded(counted(raw_lines(file)), account))
     return fields(lines, _ORDER, account, SPACES)
+
+
+OPENKE = GraphReader(openke_files, read_openke)

@@ -18,6 +18,7 @@ from pyarrow import types
 
 from mmkrl.data.graphs.config import GraphConfig
 from mmkrl.data.graphs.files import SPLIT_NAMES, graph_path
+from mmkrl.data.graphs.layouts import GraphReader
 from mmkrl.data.graphs.lines import utf8
 from mmkrl.data.graphs.rows import Account, Rows, mask, shown
 from mmkrl.data.graphs.stated import PARTS, Stated, listing
@@ -185,3 +186,6 @@ def _readable(rows: Rows, name: str, account: Account) -> Rows:
         return f"{name} {shown(raw[position].as_py())}: not UTF-8 text"
 
     return account.keep(rows, utf8(raw), "not_utf8", detail)
+
+
+PARQUET = GraphReader(parquet_files, read_parquet, takes_lists=True)

@@ -1,4 +1,4 @@
-"""Rows of files, with the place each stands at, and an account of what became of them."""
+"""Rows of files, with the address of each, and an account of what became of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.number)
 
-    def place(self, position: int) -> str:
+    def address(self, position: int) -> str:
         """Where a row stands."""
         return f"{self.file} {self.unit} {self.number[position]}"
 
@@ -74,8 +74,8 @@ class Account:
         if fine.all():
             return rows
         for position in np.flatnonzero(~fine).tolist():
-            place = rows.place(position)
-            self.dead.append(dead_letter(STAGE, place, reason, detail(position)))
+            address = rows.address(position)
+            self.dead.append(dead_letter(STAGE, address, reason, detail(position)))
         return rows.where(fine)
 
     def reasons(self) -> dict[str, int]:

@@ -73,10 +73,10 @@ class _Triples:
     position_N3: IntArray
     split_N: IntArray
 
-    def place(self, number: int) -> str:
+    def address(self, number: int) -> str:
         """Where a triple stands."""
         split = int(self.split_N[number])
-        return self.rows[split].place(number - sum(len(rows) for rows in self.rows[:split]))
+        return self.rows[split].address(number - sum(len(rows) for rows in self.rows[:split]))
 
     def first(self, *, within_splits: bool) -> IntArray:
         """The number of the first equal triple, for each triple.
@@ -108,7 +108,7 @@ class _Triples:
 
             def detail(position: int, rows: Rows = rows, start: int = start) -> str:
                 triple = " ".join(str(rows.values[name][position]) for name in PARTS)
-                return f"{shown(triple)}: also in {self.place(int(first[start + position]))}"
+                return f"{shown(triple)}: also in {self.address(int(first[start + position]))}"
 
             kept.append(account.keep(rows, fine[start:stop], reason, detail))
             start = stop

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from mmkrl.data.graphs.config import GraphConfig
 from mmkrl.data.graphs.files import SPLIT_NAMES, folder_of, one_of, present
+from mmkrl.data.graphs.layouts import GraphReader
 from mmkrl.data.graphs.lines import decoded, fields, numbered, raw_lines
 from mmkrl.data.graphs.rows import Account, Rows
 from mmkrl.data.graphs.stated import PARTS, Stated, listing
@@ -103,3 +104,7 @@ def _pictures(file: Location, account: Account) -> Rows:
     rows = _read(file, ("picture",), account)
     entity = pc.replace_substring_regex(rows.values["picture"], pattern="_.*$", replacement="")
     return rows.holding(rows.values.append_column("entity", entity))
+
+
+TSV = GraphReader(tsv_files, read_tsv)
+IKRL = GraphReader(ikrl_files, read_ikrl, lists_images=True)

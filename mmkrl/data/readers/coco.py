@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from mmkrl.data.readers.inputs import load_annotations
-from mmkrl.data.readers.listed import annotation_file, plan_annotated
-from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
+from mmkrl.data.readers.listed import AnnotatedReader, annotation_file
+from mmkrl.data.readers.records import Row
 
 
 class _Image(BaseModel):
@@ -34,10 +34,12 @@ class _Coco(BaseModel):
     licenses: list[_License] = []
 
 
-def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
-    """Runs of the images that the JSON lists; captions of images it does not list come last."""
-    coco = load_annotations(annotation_file(source), _Coco)
-    return plan_annotated(number, source, _rows(coco), cut)
+class CocoReader(AnnotatedReader):
+    """Reads the images that the JSON lists; captions of images it does not list come last."""
+
+    def annotations(self) -> Iterator[tuple[str, Row]]:
+        """What is known of each image."""
+        return _rows(load_annotations(annotation_file(self.source), _Coco))
 
 
 def _rows(coco: _Coco) -> Iterator[tuple[str, Row]]:

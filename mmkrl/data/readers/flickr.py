@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from mmkrl.data.readers.config import Option
 from mmkrl.data.readers.inputs import text_lines
-from mmkrl.data.readers.listed import annotation_file, plan_annotated, split_files
-from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
+from mmkrl.data.readers.listed import AnnotatedReader, annotation_file, split_files
+from mmkrl.data.readers.records import Row
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 
 
-def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
-    """Runs of the images in the order in which the files first name them."""
-    rows = _rows(_captions(annotation_file(source)), _splits(split_files(source)))
-    return plan_annotated(number, source, rows, cut)
+class FlickrReader(AnnotatedReader):
+    """Reads the images in the order in which the files first name them."""
 
+    takes = frozenset[Option]({"images", "splits"})
 
-def _rows(captions: dict[str, list[str]], splits: dict[str, str]) -> Iterator[tuple[str, Row]]:
-    for name in dict.fromkeys([*captions, *splits]):
-        split = {"split": splits[name]} if name in splits else {}
-        yield name, {"caption": captions.get(name, [])} | split
+    def annotations(self) -> Iterator[tuple[str, Row]]:
+        """Captions of each image, and its split if a list names it."""
+        captions = _captions(annotation_file(self.source))
+        splits = _splits(split_files(self.source))
+        for name in dict.fromkeys([*captions, *splits]):
+            split = {"split": splits[name]} if name in splits else {}
+            yield name, {"caption": captions.get(name, [])} | split
 
 
 def _captions(file: Location) -> dict[str, list[str]]:

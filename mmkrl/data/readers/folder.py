@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mmkrl.data.readers.config import TEXT_ROLES
 from mmkrl.data.readers.inputs import InputFile, input_files, text_lines
-from mmkrl.data.readers.listed import plan_listed
-from mmkrl.data.readers.records import TEXT_ROLES, Cut, ListedFile, ReadUnit, SourceConfig
+from mmkrl.data.readers.listed import ListedReader, units_of_files
+from mmkrl.data.readers.records import ListedFile, ReadUnit, UnitSize
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate
 
@@ -25,27 +26,30 @@ _KEYS = {"file", *_ROLES}
 _LISTS = {"keywords", "caption"}
 
 
-def files(source: SourceConfig) -> list[InputFile]:
-    """All files of the folder."""
-    location = locate(source.path)
-    if location.is_file():
-        raise UserError(f"ingest source {location}: a file; the format 'folder' needs a folder")
-    return input_files(location)
+class FolderReader(ListedReader):
+    """Reads the files of a folder; those that only the captions name come last."""
 
+    def files(self) -> list[InputFile]:
+        """All files of the folder."""
+        location = locate(self.source.path)
+        if location.is_file():
+            raise UserError(f"ingest source {location}: a file; the format 'folder' needs a folder")
+        return input_files(location)
 
-def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
-    """Runs of files; those that only the captions name come last."""
-    folder = locate(source.path)
-    sizes = {entry.name: entry.size_bytes for _, entry in files(source)}
-    captions = _captions(folder, sizes)
-    pictures = [name for name in sizes if name not in {_JSON_LINES, _CSV}]
-    missing = sorted(captions.keys() - sizes.keys())
-    if not pictures and not missing:
-        raise UserError(f"ingest source {folder}: no files in this folder")
-    listed = [
-        ListedFile(name, sizes.get(name), captions.get(name, {})) for name in [*pictures, *missing]
-    ]
-    yield from plan_listed(number, folder, listed, cut)
+    def plan(self, size: UnitSize) -> Iterator[ReadUnit]:
+        """Units over the files, by name."""
+        folder = locate(self.source.path)
+        sizes = {entry.name: entry.size_bytes for _, entry in self.files()}
+        captions = _captions(folder, sizes)
+        pictures = [name for name in sizes if name not in {_JSON_LINES, _CSV}]
+        missing = sorted(captions.keys() - sizes.keys())
+        if not pictures and not missing:
+            raise UserError(f"ingest source {folder}: no files in this folder")
+        files = [
+            ListedFile(name, sizes.get(name), captions.get(name, {}))
+            for name in [*pictures, *missing]
+        ]
+        yield from units_of_files(folder, files, size)
 
 
 def _captions(folder: Location, present: dict[str, int]) -> dict[str, dict[str, Any]]:
@@ -59,10 +63,10 @@ def _captions(folder: Location, present: dict[str, int]) -> dict[str, dict[str, 
     else:
         return {}
     captions: dict[str, dict[str, Any]] = {}
-    for place, line in lines:
+    for address, line in lines:
         fault = _fault(line)
         if fault:
-            raise UserError(f"{place}: {fault}")
+            raise UserError(f"{address}: {fault}")
         known = captions.setdefault(line["file"], {})
         for key, value in line.items():
             if key == "file" or value is None:
@@ -76,19 +80,19 @@ def _captions(folder: Location, present: dict[str, int]) -> dict[str, dict[str, 
 
 
 def _json_lines(file: Location) -> Iterator[tuple[str, Any]]:
-    """Each line's place and value, read a line at a time."""
+    """Each line's address and value, read a line at a time."""
     for number, line in enumerate(text_lines(file), start=1):
         if not line.strip():
             continue
-        place = f"{file} line {number}"
+        address = f"{file} line {number}"
         try:
-            yield place, json.loads(line)
+            yield address, json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{place}: not JSON: {error}") from error
+            raise UserError(f"{address}: not JSON: {error}") from error
 
 
 def _csv_lines(file: Location) -> Iterator[tuple[str, Any]]:
-    """Each row's place and values; empty cells say nothing."""
+    """Each row's address and values; empty cells say nothing."""
     rows = csv.DictReader(text_lines(file), strict=True, restkey="more cells than columns")
     try:
         if "file" not in (rows.fieldnames or ()):

@@ -14,11 +14,11 @@ from mmkrl.errors import UserError
 from mmkrl.io.storage import Entry, Location
 
 _STREAM_BYTES = 8 << 20  # one request to S3
-_PIECE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
 _OPENERS = 16
 
 InputFile = tuple[Location, Entry]
-Found = TypeVar("Found")
+Item = TypeVar("Item")
 Annotations = TypeVar("Annotations", bound=BaseModel)
 
 
@@ -49,8 +49,8 @@ def input_files(location: Location, *endings: str) -> list[InputFile]:
 
 
 def concurrently(
-    work: Callable[[Location], list[Found]], files: Iterable[Location]
-) -> Iterator[Found]:
+    work: Callable[[Location], list[Item]], files: Iterable[Location]
+) -> Iterator[Item]:
     """What is found in each file, in the files' order, with many of them open at a time."""
     with ThreadPoolExecutor(_OPENERS) as pool:
         for found in pool.map(work, files):
@@ -58,7 +58,7 @@ def concurrently(
 
 
 def open_stream(location: Location) -> pa.NativeFile:
-    """The file's bytes from first to last, read ahead in large pieces.
+    """The file's bytes from first to last, read ahead in large requests.
 
     Raises:
         UserError: there is no file.
@@ -66,11 +66,11 @@ def open_stream(location: Location) -> pa.NativeFile:
     return pa.BufferedInputStream(location.open_input(), _STREAM_BYTES)
 
 
-def pieces(location: Location) -> Iterator[bytes]:
-    """The file's bytes, a piece at a time."""
+def byte_blocks(location: Location) -> Iterator[bytes]:
+    """The file's bytes, a MiB at a time."""
     with open_stream(location) as stream:
-        while piece := stream.read(_PIECE_BYTES):
-            yield piece
+        while data := stream.read(_BLOCK_BYTES):
+            yield data
 
 
 def text_lines(file: Location) -> Iterator[str]:
@@ -91,7 +91,7 @@ def load_annotations(file: Location, schema: type[Annotations]) -> Annotations:
     """An annotation file as typed values; keys that the schema does not name are ignored.
 
     Raises:
-        UserError: no JSON, or another form; names the first place that is wrong.
+        UserError: no JSON, or another form; names the first key that is wrong.
     """
     try:
         return schema.model_validate_json(file.read_bytes())

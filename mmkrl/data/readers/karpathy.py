@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from mmkrl.data.readers.inputs import load_annotations
-from mmkrl.data.readers.listed import annotation_file, plan_annotated
-from mmkrl.data.readers.records import Cut, ReadUnit, Row, SourceConfig
+from mmkrl.data.readers.listed import AnnotatedReader, annotation_file
+from mmkrl.data.readers.records import Row
 
 
 class _Sentence(BaseModel):
@@ -26,14 +26,11 @@ class _Karpathy(BaseModel):
     images: list[_Image]
 
 
-def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
-    """Runs of the images that the JSON lists."""
-    return plan_annotated(
-        number, source, _rows(load_annotations(annotation_file(source), _Karpathy)), cut
-    )
+class KarpathyReader(AnnotatedReader):
+    """Reads the images that the JSON lists."""
 
-
-def _rows(annotations: _Karpathy) -> Iterator[tuple[str, Row]]:
-    for image in annotations.images:
-        name = f"{image.filepath}/{image.filename}" if image.filepath else image.filename
-        yield name, {"caption": [one.raw for one in image.sentences], "split": image.split}
+    def annotations(self) -> Iterator[tuple[str, Row]]:
+        """Captions and split of each image."""
+        for image in load_annotations(annotation_file(self.source), _Karpathy).images:
+            name = f"{image.filepath}/{image.filename}" if image.filepath else image.filename
+            yield name, {"caption": [one.raw for one in image.sentences], "split": image.split}

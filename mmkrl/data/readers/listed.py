@@ -6,16 +6,18 @@ process.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 
+from mmkrl.data.readers.config import Option, SourceConfig
 from mmkrl.data.readers.inputs import InputFile, input_files
+from mmkrl.data.readers.reader import Reader
 from mmkrl.data.readers.records import (
-    Cut,
     ListedFile,
     ReadUnit,
     Record,
     Row,
-    SourceConfig,
+    UnitSize,
     Unreadable,
     record,
     too_large,
@@ -50,55 +52,57 @@ def split_files(source: SourceConfig) -> dict[str, Location]:
     return files
 
 
-def annotated_files(source: SourceConfig) -> list[InputFile]:
-    """The annotation file, the lists of splits, and all files beside it that it may name."""
-    notes = [annotation_file(source), *split_files(source).values()]
-    return [
-        *(found for note in notes for found in input_files(note)),
-        *input_files(pictures_folder(source)),
-    ]
+class ListedReader(Reader):
+    """Reads pictures that are files of a folder; a format says which, and what is known of them."""
+
+    def read(self, unit: ReadUnit, max_bytes: int) -> Iterator[Record | Unreadable]:
+        """The rows of a unit of listed files."""
+        for file in unit.files:
+            location = unit.path / file.name
+            if file.size_bytes is None:
+                detail = f"an annotation names {file.name!r}, {unit.path} does not have it"
+                yield Unreadable(str(location), "no_such_file", detail)
+            elif file.size_bytes > max_bytes:
+                yield too_large(str(location), file.size_bytes, max_bytes)
+            else:
+                yield _read_file(location, file.row, self.source)
 
 
-def plan_annotated(
-    number: int, source: SourceConfig, rows: Iterable[tuple[str, Row]], cut: Cut
-) -> Iterator[ReadUnit]:
-    """Units over the pictures an annotation file names, in its order.
+class AnnotatedReader(ListedReader):
+    """Reads a folder of pictures that an annotation file names; a format says what it holds."""
 
-    Args:
-        number: Position of the source in the configuration.
-        source: The source.
-        rows: Name inside the folder and what is known, for each picture.
-        cut: Size of a unit.
-    """
-    folder = pictures_folder(source)
-    sizes = {entry.name: entry.size_bytes for entry in folder.files()}
-    files = [ListedFile(name, sizes.get(name), row) for name, row in rows]
-    if not files:
-        raise UserError(f"ingest source {source.path}: it names no pictures")
-    yield from plan_listed(number, folder, files, cut)
+    takes = needs = frozenset[Option]({"images"})
+
+    @abstractmethod
+    def annotations(self) -> Iterable[tuple[str, Row]]:
+        """Name inside the folder and what is known, for each picture.
+
+        Raises:
+            UserError: the annotation file has not the expected form.
+        """
+
+    def files(self) -> list[InputFile]:
+        """The annotation file, the lists of splits, and all files beside it that it may name."""
+        notes = [annotation_file(self.source), *split_files(self.source).values()]
+        return [
+            *(file for note in notes for file in input_files(note)),
+            *input_files(pictures_folder(self.source)),
+        ]
+
+    def plan(self, size: UnitSize) -> Iterator[ReadUnit]:
+        """Units over the pictures that the annotation file names, in its order."""
+        folder = pictures_folder(self.source)
+        sizes = {entry.name: entry.size_bytes for entry in folder.files()}
+        files = [ListedFile(name, sizes.get(name), row) for name, row in self.annotations()]
+        if not files:
+            raise UserError(f"ingest source {self.source.path}: it names no pictures")
+        yield from units_of_files(folder, files, size)
 
 
-def plan_listed(
-    number: int, folder: Location, files: list[ListedFile], cut: Cut
-) -> Iterator[ReadUnit]:
+def units_of_files(folder: Location, files: list[ListedFile], size: UnitSize) -> Iterator[ReadUnit]:
     """Units over files of a folder."""
-    for start, stop in cut.runs((1, file.size_bytes or 0) for file in files):
-        yield ReadUnit(number, folder, start, stop, tuple(files[start:stop]))
-
-
-def read_listed(
-    unit: ReadUnit, source: SourceConfig, max_bytes: int
-) -> Iterator[Record | Unreadable]:
-    """The rows of a unit of listed files."""
-    for file in unit.files:
-        location = unit.path / file.name
-        if file.size_bytes is None:
-            detail = f"an annotation names {file.name!r}, {unit.path} does not have it"
-            yield Unreadable(str(location), "no_such_file", detail)
-        elif file.size_bytes > max_bytes:
-            yield too_large(str(location), file.size_bytes, max_bytes)
-        else:
-            yield _read_file(location, file.row, source)
+    for start, stop in size.ranges((1, file.size_bytes or 0) for file in files):
+        yield ReadUnit(folder, start, stop, tuple(files[start:stop]))
 
 
 def _read_file(location: Location, row: Row, source: SourceConfig) -> Record | Unreadable:

@@ -43,7 +43,7 @@ class Query:
     max_bytes: int
 
 
-class Found(NamedTuple):
+class LmdbRecord(NamedTuple):
     """A record.
 
     Attributes:
@@ -61,7 +61,7 @@ class DamagedLmdb(Exception):  # noqa: N818 - it names the data, not a fault of 
     """The LMDB cannot be read on."""
 
 
-def records(query: Query) -> Iterator[Found]:
+def records(query: Query) -> Iterator[LmdbRecord]:
     """The records that are asked for.
 
     Raises:
@@ -82,7 +82,7 @@ def records(query: Query) -> Iterator[Found]:
                 while True:
                     key, value = receiver.recv_bytes(), receiver.recv_bytes()
                     size = int.from_bytes(value[:_SIZE_BYTES], "little")
-                    yield Found(key, size, value[_SIZE_BYTES:])
+                    yield LmdbRecord(key, size, value[_SIZE_BYTES:])
             _, told = process.communicate()
         finally:
             process.kill()

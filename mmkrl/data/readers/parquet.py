@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from mmkrl.data.readers.config import TEXT_ROLES, Option, Role, SourceConfig
 from mmkrl.data.readers.inputs import InputFile, concurrently, input_files
+from mmkrl.data.readers.reader import Reader
 from mmkrl.data.readers.records import (
-    TEXT_ROLES,
-    Cut,
     ReadUnit,
     Record,
     Row,
-    SourceConfig,
+    UnitSize,
     Unreadable,
     record,
     too_large,
@@ -26,24 +27,39 @@ from mmkrl.io.storage import Location, locate
 
 ENDING = ".parquet"
 _BATCH_ROWS = 16
-_BUFFER_BYTES = 1 << 20  # a column of a row group is read a piece at a time
+_BUFFER_BYTES = 1 << 20  # a column of a row group is read a buffer at a time
 _FAULTS = (OSError, pa.ArrowException, EOFError)
 
 
-def files(source: SourceConfig) -> list[InputFile]:
-    """The Parquet files of a source."""
-    return input_files(locate(source.path), ENDING)
+class ParquetReader(Reader):
+    """Reads the rows of Parquet files."""
 
+    takes = frozenset[Option]({"columns"})
 
-def plan(number: int, source: SourceConfig, cut: Cut) -> Iterator[ReadUnit]:
-    """Runs of row groups."""
+    def files(self) -> list[InputFile]:
+        """The Parquet files of the source."""
+        return input_files(locate(self.source.path), ENDING)
 
-    def units(file: Location) -> list[ReadUnit]:
-        metadata = read_footer(file)
-        columns_by_role(file, metadata.schema.to_arrow_schema(), source)
-        return [ReadUnit(number, file, start, stop) for start, stop in runs(metadata, cut)]
+    def plan(self, size: UnitSize) -> Iterator[ReadUnit]:
+        """Neighbouring row groups."""
 
-    return concurrently(units, (file for file, _ in files(source)))
+        def units(file: Location) -> list[ReadUnit]:
+            metadata = read_footer(file)
+            self._columns(file, metadata.schema.to_arrow_schema())
+            return units_of_groups(file, metadata, size)
+
+        return concurrently(units, (file for file, _ in self.files()))
+
+    def read(self, unit: ReadUnit, max_bytes: int) -> Iterator[Record | Unreadable]:
+        """The rows of one unit."""
+        for address, row in rows(unit, lambda schema: self._columns(unit.path, schema)):
+            if isinstance(row, Unreadable):
+                yield row
+            else:
+                yield row_record(address, row, self.source, max_bytes)
+
+    def _columns(self, file: Location, schema: pa.Schema) -> dict[str, str]:
+        return columns_by_role(file, schema, self.names, {"image", *self.source.columns})
 
 
 def read_footer(file: Location) -> pq.FileMetaData:
@@ -59,36 +75,28 @@ def read_footer(file: Location) -> pq.FileMetaData:
         raise UserError(f"{file}: not a readable Parquet file: {error}") from error
 
 
-def runs(metadata: pq.FileMetaData, cut: Cut) -> Iterator[tuple[int, int]]:
-    """Runs of row groups; none for a file without rows."""
+def units_of_groups(file: Location, metadata: pq.FileMetaData, size: UnitSize) -> list[ReadUnit]:
+    """Neighbouring row groups; none for a file without rows."""
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
     sizes = ((group.num_rows, group.total_byte_size) for group in groups)
-    return cut.runs(sizes if metadata.num_rows else ())
+    ranges = size.ranges(sizes if metadata.num_rows else ())
+    return [ReadUnit(file, start, stop) for start, stop in ranges]
 
 
-def read(unit: ReadUnit, source: SourceConfig, max_bytes: int) -> Iterator[Record | Unreadable]:
-    """The rows of one unit."""
-    for place, row in rows(unit, lambda schema: columns_by_role(unit.path, schema, source)):
-        if isinstance(row, Unreadable):
-            yield row
-        else:
-            yield row_record(place, row, source, max_bytes)
-
-
-def row_record(place: str, row: Row, source: SourceConfig, max_bytes: int) -> Record | Unreadable:
+def row_record(address: str, row: Row, source: SourceConfig, max_bytes: int) -> Record | Unreadable:
     """The record of a row that holds its own picture."""
-    uri, image = row.get("uri") or place, row["image"]
+    uri, image = row.get("uri") or address, row["image"]
     if image is None:
         return Unreadable(uri, "no_image", "the image column is null")
     if len(image) > max_bytes:
         return too_large(uri, len(image), max_bytes)
-    return record(place, image, row, source)
+    return record(address, image, row, source)
 
 
 def rows(
     unit: ReadUnit, choose: Callable[[pa.Schema], dict[str, str]]
 ) -> Iterator[tuple[str, dict[str, Any] | Unreadable]]:
-    """Place and values of every row of a unit.
+    """Address and values of every row of a unit.
 
     Args:
         unit: Some row groups of a file.
@@ -121,37 +129,43 @@ def _group_rows(
     try:
         for batch in opened.iter_batches(_BATCH_ROWS, row_groups=[group], columns=names):
             for row in range(batch.num_rows):
-                place = f"{file}#{group}:{number}"
+                address = f"{file}#{group}:{number}"
                 try:
-                    yield place, {r: batch.column(n)[row].as_py() for r, n in columns.items()}
+                    yield address, {r: batch.column(n)[row].as_py() for r, n in columns.items()}
                 except UnicodeDecodeError as error:
-                    yield place, Unreadable(place, "not_utf8", str(error))
+                    yield address, Unreadable(address, "not_utf8", str(error))
                 number += 1
     except _FAULTS as error:
-        place = f"{file}#{group}"
+        address = f"{file}#{group}"
         detail = f"{total - number} of the row group's {total} rows are lost: {error}"
-        yield place, Unreadable(place, "bad_row_group", detail)
+        yield address, Unreadable(address, "bad_row_group", detail)
 
 
-def columns_by_role(file: Location, schema: pa.Schema, source: SourceConfig) -> dict[str, str]:
+def columns_by_role(
+    file: Location, schema: pa.Schema, names: Mapping[Role, str], needed: AbstractSet[str]
+) -> dict[str, str]:
     """The column of every role that the file has.
+
+    Args:
+        file: The file, for messages.
+        schema: Its columns.
+        names: What the column of a role is called.
+        needed: Roles whose column must be there.
 
     Raises:
         UserError: the image column or one that the configuration names is missing, or a column
             is of a type that cannot hold its role.
     """
-    wanted = source.names()
-    needed = {"image", *source.columns} & wanted.keys()
-    missing = {wanted[role] for role in needed} - set(schema.names)
+    missing = {name for role, name in names.items() if role in needed} - set(schema.names)
     if missing:
         raise UserError(f"{file}: no column {sorted(missing)}; it has {schema.names}")
-    columns: dict[str, str] = {r: name for r, name in wanted.items() if name in schema.names}
+    columns: dict[str, str] = {r: name for r, name in names.items() if name in schema.names}
     for role, name in columns.items():
         kind = schema.field(name).type
         fits = _KINDS[role]
         if not any(check(_plain(kind)) for check in fits):
-            names = [check.__name__.lstrip("_").removeprefix("is_") for check in fits]
-            raise UserError(f"{file}: column {name!r} is {kind}, expected {' or '.join(names)}")
+            kinds = [check.__name__.lstrip("_").removeprefix("is_") for check in fits]
+            raise UserError(f"{file}: column {name!r} is {kind}, expected {' or '.join(kinds)}")
     return columns
 
 

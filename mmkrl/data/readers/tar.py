@@ -18,7 +18,7 @@ from mmkrl.io.storage import Location
 
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 _FAULTS = (tarfile.TarError, zlib.error, EOFError, OSError)
-_PIECE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 class DamagedTar(Exception):  # noqa: N818 - it names the data, not a fault of the program
@@ -58,7 +58,7 @@ class Member:
 
 
 class _Unpacked(gzip.GzipFile):
-    """A packed tar, unpacked; what comes before a damaged place is given before it is told."""
+    """A packed tar, unpacked; what comes before the damage is given before it is told."""
 
     def read(self, size: int | None = -1) -> bytes:
         return self.read1(-1 if size is None else size)
@@ -86,23 +86,23 @@ def members(file: Location) -> Iterator[Member]:
     """
     with open_stream(file) as raw:
         stream = _Unpacked(fileobj=cast(IO[bytes], raw)) if file.name.endswith("gz") else raw
-        place = "at byte 0"
+        where = "at byte 0"
         try:
             with tarfile.open(
-                fileobj=stream, mode="r|", bufsize=_PIECE_BYTES, tarinfo=_Header
+                fileobj=stream, mode="r|", bufsize=_BLOCK_BYTES, tarinfo=_Header
             ) as tar:
                 while (info := tar.next()) is not None:
                     tar.members.clear()  # type: ignore[attr-defined] # tarfile remembers every member
-                    place = f"after {info.name!r} at byte {info.offset}"
+                    where = f"after {info.name!r} at byte {info.offset}"
                     if not info.isdir():
                         yield Member(info.name, info.size, info.isreg(), tar, info)
                 _check_end(tar)
         except _FAULTS as error:
-            raise DamagedTar(f"{place}: {error}", after_member=True) from error
+            raise DamagedTar(f"{where}: {error}", after_member=True) from error
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
     """Read on: whatever follows the end mark would vanish."""
-    while piece := tar.fileobj.read(_PIECE_BYTES):
-        if piece.strip(b"\0"):
+    while data := tar.fileobj.read(_BLOCK_BYTES):
+        if data.strip(b"\0"):
             raise tarfile.ReadError("more data follows the end mark")

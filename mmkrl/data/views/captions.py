@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from mmkrl.arrays import IntArray
-from mmkrl.config import Section
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TEST, TRAIN, VALIDATION
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones, CaptionSplit
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.data.views.vocabulary import caption_words
 from mmkrl.errors import UserError
 
@@ -35,17 +34,6 @@ NAMES_OF_SPLITS = {
     "test": TEST,
 }
 _COPY = ["image_id", "uri"]
-
-
-class CaptionSplit(Section):
-    """How images are divided whose source does not say; a source that says is obeyed."""
-
-    validation: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the images held out for all tuning."""
-    test: float = Field(default=0.1, gt=0, lt=0.5)
-    """Share of the images held out for the final numbers."""
-    seed: int = 0
-    """Seed of the draw."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +94,8 @@ def load_captions(
     photo that another split holds, and captions without a word.
 
     Args:
-        corpus: Output of the job ``ingest``.
-        extracted: Output of the job ``extract`` over it.
+        corpus: Output of ingestion.
+        extracted: Output of extraction over it.
         cache: Folder on the local disk for the mapped features.
         backbones: Whose features; see :func:`map_features`.
         division: How to divide images if the corpus knows no splits.

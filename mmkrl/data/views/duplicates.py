@@ -38,12 +38,12 @@ class Superseded:
 
 
 def superseded(deduped: Dataset) -> Superseded:
-    """The images that ``jobs.dedupe`` found to be duplicates of a kept one.
+    """The images that were found to be duplicates of a kept one.
 
     A process reads them once, however often it asks.
 
     Args:
-        deduped: What ``jobs.dedupe`` published.
+        deduped: Output of deduplication.
     """
     return _read(_Published(deduped.digest, deduped))
 

@@ -58,7 +58,7 @@ def entity_texts(graph: Graph, dataset: Dataset, words: WordVectors, dimension: 
 
     Args:
         graph: The graph of ``dataset``.
-        dataset: Output of the job ``graph``.
+        dataset: Output of reading a graph.
         words: Pretrained word vectors.
         dimension: Length of the lexical vectors.
 

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from mmkrl.arrays import IntArray
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TEST, TRAIN, VALIDATION
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.errors import UserError
 
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -58,7 +59,7 @@ def load_graph(dataset: Dataset) -> Graph:
     """The graph of a dataset.
 
     Args:
-        dataset: Output of the job ``graph``.
+        dataset: Output of reading a graph.
     """
     vocabulary = dataset.table("vocabulary")
     entities, relations = (
@@ -80,7 +81,7 @@ def pictured(graph: Graph, dataset: Dataset) -> npt.NDArray[np.bool_]:
 
     Args:
         graph: The graph of ``dataset``.
-        dataset: Output of the job ``graph``.
+        dataset: Output of reading a graph.
     """
     linked = dataset.table("entities", ["entity"])["entity"]
     found: npt.NDArray[np.bool_] = np.isin(graph.entities, linked.to_pylist())
@@ -102,8 +103,8 @@ def entity_images(
 
     Args:
         graph: The graph of ``dataset``.
-        dataset: Output of the job ``graph``.
-        extracted: Output of the job ``extract`` over the corpus that the graph has its images of.
+        dataset: Output of reading a graph.
+        extracted: Output of extraction over the corpus that the graph has its images of.
         cache: Folder on the local disk for the mapped features.
         backbones: Whose features; see :func:`map_features`.
         dimension: The length that vectors must have; None takes any.

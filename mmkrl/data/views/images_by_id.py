@@ -12,7 +12,7 @@ from mmkrl.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
-class Found:
+class CorpusPicture:
     """A picture of the corpus.
 
     Attributes:
@@ -26,14 +26,16 @@ class Found:
     source: str
 
 
-def pictures(corpus: Dataset, image_ids: Iterable[str]) -> dict[str, Found]:
+def pictures(corpus: Dataset, image_ids: Iterable[str]) -> dict[str, CorpusPicture]:
     """Some images, by id; ids that are not there are left out."""
     wanted = pa.array(sorted(set(image_ids)), pa.string())
-    found: dict[str, Found] = {}
+    found: dict[str, CorpusPicture] = {}
     for entry in corpus.files("images"):
         if len(found) == len(wanted):
             break
         table = corpus.read(entry, ["image_id", "image", "uri", "source"])
         for row in table.filter(pc.is_in(table.column("image_id"), value_set=wanted)).to_pylist():
-            found.setdefault(row["image_id"], Found(row["image"], row["uri"], row["source"]))
+            found.setdefault(
+                row["image_id"], CorpusPicture(row["image"], row["uri"], row["source"])
+            )
     return found

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.splits.names import TRAIN
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.data.views.moments import mean_and_deviation
 from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError
@@ -105,8 +106,8 @@ def load_knowledge(
     """Read a mined dataset and its features.
 
     Args:
-        mined: Output of the job ``mine``.
-        extracted: Output of the job ``extract`` over the same corpus.
+        mined: Output of mining.
+        extracted: Output of extraction over the same corpus.
         words: Word vectors for the slots.
         cache: Folder on the local disk for the mapped features.
         backbones: Whose features; see :func:`map_features`.

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import fingerprint
+from mmkrl.data.views.config import Backbones
 from mmkrl.errors import UserError
-from mmkrl.io.cached_files import made_once
-
-Backbones: TypeAlias = tuple[str, ...] | None
-"""Whose features: one backbone's as they are, several's :func:`joined`; None means the first of
-those that were extracted."""
+from mmkrl.io.cached_files import cached_file
 
 
 def map_features(
@@ -25,7 +22,7 @@ def map_features(
     """All feature vectors, mapped from a file made once per dataset and machine.
 
     Args:
-        extracted: Output of the job ``extract``.
+        extracted: Output of extraction.
         cache: Folder on the local disk.
         backbones: Which of the extracted backbones.
 
@@ -43,7 +40,7 @@ def map_features(
     # The dataset's digest would not do: it is the same for the same rows in another order.
     name = fingerprint([*columns, [entry.sha256 for entry in extracted.files("features")]])[:16]
     path = cache / f"features-{name}.npy"
-    made_once(path, lambda temporary: _write(extracted, columns, temporary))
+    cached_file(path, lambda temporary: _write(extracted, columns, temporary))
     return ids, np.load(path, mmap_mode="r", allow_pickle=False)
 
 

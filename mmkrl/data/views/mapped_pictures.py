@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import fingerprint
 from mmkrl.errors import UserError
-from mmkrl.io.cached_files import made_once
+from mmkrl.io.cached_files import cached_file
 
 
 class MappedPictures:
@@ -39,7 +39,7 @@ def map_pictures(corpus: Dataset, ids: Sequence[str], cache: Path) -> MappedPict
     """Some images of a corpus, mapped from a file made once per dataset and machine.
 
     Args:
-        corpus: Output of the job ``ingest``.
+        corpus: Output of ingestion.
         ids: Whose pictures, each once; their order is that of the numbers.
         cache: Folder on the local disk.
 
@@ -49,7 +49,7 @@ def map_pictures(corpus: Dataset, ids: Sequence[str], cache: Path) -> MappedPict
     # As for features, the dataset's digest would not do, nor would it tell which images.
     files = [entry.sha256 for entry in corpus.files("images")]
     path = cache / f"pictures-{fingerprint([files, list(ids)])[:16]}.bin"
-    made_once(path, lambda temporary: _write(corpus, ids, temporary))
+    cached_file(path, lambda temporary: _write(corpus, ids, temporary))
     return MappedPictures(path, ids)
 
 

@@ -21,3 +21,13 @@ def mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         total, squares = total + wide_BF.sum(0), squares + wide_BF.square().sum(0)
     mean_F = total / count
     return mean_F, (squares / count - mean_F.square()).clamp(min=0).sqrt()
+
+
+def floored(deviation_F: Tensor, share: float) -> Tensor:
+    """Deviations without the very small ones, which would turn noise into signal.
+
+    Args:
+        deviation_F: Standard deviation of every column.
+        share: The smallest that is left, as a share of the mean deviation.
+    """
+    return deviation_F.clamp(min=float(share * deviation_F.mean().clamp(min=1e-12)))

@@ -3,8 +3,8 @@
 Rasiwasia et al. 2010 ("A new approach to cross-modal multimedia retrieval", ACM MM): 2,866 featured
 articles of 10 classes; an image is a histogram of 128 SIFT words, a text 10 LDA topics. Read from
 one Parquet file with the columns split (train or test), image_id, label_name, image_bovw128 and
-text_lda10. There are neither pixels nor words, so nothing is ingested or extracted: the job
-``train`` reads the file itself (``train.captions_from``).
+text_lda10. There are neither pixels nor words, so nothing is ingested or extracted:
+training reads the file itself (``train.captions_from``).
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from mmkrl.data.views.config import GLOVE
 from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
 
-GLOVE = "glove-6b-50d"
 _WORD = re.compile(r"[a-z0-9]+")
 
 

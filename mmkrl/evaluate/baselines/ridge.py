@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkrl.data.views.moments import mean_and_deviation
+from mmkrl.data.views.moments import floored, mean_and_deviation
 
 Pairs: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Gives features (B, F) and what they should be mapped to (B, D), some rows at a time."""
@@ -38,7 +38,7 @@ class Ridge:
     def fitted(cls, pairs: Pairs) -> Ridge:
         """Those of training rows, which are read twice."""
         mean_F, deviation_F = mean_and_deviation(feature_BF for feature_BF, _ in pairs())
-        deviation_F = deviation_F.clamp(min=float(_DEVIATION_FLOOR * deviation_F.mean()))
+        deviation_F = floored(deviation_F, _DEVIATION_FLOOR)
         gram, moment = torch.zeros(()).double(), torch.zeros(()).double()
         for feature_BF, target_BD in pairs():
             standard_BF = (feature_BF.double() - mean_F) / deviation_F

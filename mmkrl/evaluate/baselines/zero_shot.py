@@ -19,6 +19,7 @@ from mmkrl.data.views.knowledge import Knowledge, chunks
 from mmkrl.evaluate.baselines.ridge import Ridge
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.ranking import retrieval_metrics
+from mmkrl.evaluate.metrics.registry import metrics
 from mmkrl.evaluate.tasks.pools import Pool
 from mmkrl.evaluate.tasks.zero_shot import Space
 
@@ -113,13 +114,13 @@ def ridge_images(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[floa
         return torch.cat([ridge.vectors(feature_BF, weight_FD) for feature_BF in parts])
 
     def value(weight_FD: Tensor) -> float:
-        metrics = retrieval_metrics(
+        found = retrieval_metrics(
             text_RD[pool.label_R],
             placed(pool.image_U.numpy(), weight_FD),
             relevance=pool.images_of_texts,
-            cutoffs=(1,),
+            metrics=metrics("mAP"),
         )
-        return float(metrics.average_precision.mean())
+        return float(found.values["mAP"].mean())
 
     return placed(np.arange(len(images.ids)), ridge.best(strengths, value))
 

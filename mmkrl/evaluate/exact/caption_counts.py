@@ -3,6 +3,10 @@
 Both directions are counted from the same scores, a chunk of images against all captions at a time.
 Float32 settles nearly every comparison and the exact score the rest, as for triples
 (:mod:`mmkrl.evaluate.exact.triple_counts`).
+
+This is apart from the general counting because both directions share their scores. Two general
+counts give the same numbers in 2.3 times the processor time for 1,000 images of 5 captions (1,024
+dimensions), in 6 times for 5,000 (300 dimensions), and every validation of a training waits for it.
 """
 
 from __future__ import annotations

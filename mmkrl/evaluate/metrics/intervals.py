@@ -16,8 +16,10 @@ from scipy import stats
 
 from mmkrl.arrays import FloatArray, IntArray
 from mmkrl.errors import UserError
+from mmkrl.evaluate.metrics.metric import Statistic
 
-Statistic = Callable[[IntArray], FloatArray]
+OfGroups = Callable[[IntArray], FloatArray]
+"""A statistic of drawn groups, (B, G) -> (B,)."""
 
 _CELLS = 2_000_000
 """Numbers held at once while resampling; bounds memory, does not change the result."""
@@ -164,7 +166,34 @@ def over_seeds(
     return replace(interval, seed_values=tuple(float(mean) for mean in value_SQ.mean(axis=1)))
 
 
-def _mean_of(value_Q: FloatArray, group_Q: IntArray) -> tuple[Statistic, int]:
+def summed_up(
+    statistic: Statistic,
+    values: Sequence[ArrayLike],
+    groups: ArrayLike,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The statistic of a metric over queries and training seeds, with its interval.
+
+    Args:
+        statistic: the mean (:func:`over_seeds`); or the median of the means over training seeds,
+            which has no value by seed.
+        values: one array of shape (queries,) per training seed, all on the same queries.
+        groups: shape (queries,), the group of each query.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+
+    Raises:
+        UserError: as for :func:`over_seeds`.
+    """
+    settings = {"resamples": resamples, "seed": seed}
+    if statistic == "median":
+        return bootstrap_median(_stacked(values).mean(axis=0), groups, **settings)
+    return over_seeds(values, groups, **settings)
+
+
+def _mean_of(value_Q: FloatArray, group_Q: IntArray) -> tuple[OfGroups, int]:
     """The mean over the queries of drawn groups, and how many groups there are."""
     sum_G = np.bincount(group_Q, weights=value_Q)
     count_G = np.bincount(group_Q)
@@ -177,7 +206,7 @@ def _mean_of(value_Q: FloatArray, group_Q: IntArray) -> tuple[Statistic, int]:
 
 
 def _resampled(
-    statistic: Statistic, n_groups: int, *, n_queries: int, resamples: int, seed: int
+    statistic: OfGroups, n_groups: int, *, n_queries: int, resamples: int, seed: int
 ) -> tuple[Interval, FloatArray]:
     """Bootstrap a statistic of drawn group indices, (B, G) -> (B,): its interval, all its values.
 

@@ -5,59 +5,39 @@ the expected value over random orders (`mmkrl.evaluate.metrics.ties`). Values st
 the bootstrap of `mmkrl.evaluate.metrics.intervals`; nothing is averaged here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mmkrl.arrays import FloatArray, IntArray
 from mmkrl.errors import UserError
 from mmkrl.evaluate.metrics import ties
+from mmkrl.evaluate.metrics.metric import Metric, Ranking, measure
 from mmkrl.evaluate.metrics.relevance import GradedRelevance, Relevance
 from mmkrl.evaluate.metrics.scoring import CHUNK, score_chunks
 
 
 @dataclass(frozen=True, slots=True)
-class QueryMetrics:
-    """Retrieval metrics of each query that has a relevant item; arrays of shape (kept,), float64.
+class RetrievalValues:
+    """Metrics of each query that has a relevant item, one value a query.
 
     Attributes:
         query_index: int64; which queries the rows are, in increasing order.
-        n_relevant: number of relevant gallery items.
-        average_precision: mean of the precisions at the relevant items, over all of them.
-        reciprocal_rank: 1 / rank of the best relevant item.
-        first_rank: rank, from 1, of the best relevant item (its median is the "median rank").
-        precision_at: per cutoff k, relevant items in the first k divided by k, also where the
-            gallery or the number of relevant items is smaller than k.
-        recall_at: per cutoff k, 1 if a relevant item is in the first k, else 0 (the "R@k" of
-            cross-modal retrieval; not the share of relevant items found).
+        values: float64, by metric name.
         skipped: number of queries left out because no gallery item is relevant to them.
     """
 
     query_index: IntArray
-    n_relevant: FloatArray
-    average_precision: FloatArray
-    reciprocal_rank: FloatArray
-    first_rank: FloatArray
-    precision_at: dict[int, FloatArray]
-    recall_at: dict[int, FloatArray]
+    values: dict[str, FloatArray]
     skipped: int
-
-    def per_query(self) -> dict[str, FloatArray]:
-        """Every metric by its flat name, such as `average_precision` or `recall_at_5`."""
-        return {
-            "average_precision": self.average_precision,
-            "reciprocal_rank": self.reciprocal_rank,
-            "first_rank": self.first_rank,
-            **{f"precision_at_{k}": value for k, value in self.precision_at.items()},
-            **{f"recall_at_{k}": value for k, value in self.recall_at.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True)
 class GradedMetrics:
-    """NDCG of each query that has an item of positive gain; arrays of shape (kept,).
+    """NDCG of each query that has an item of positive gain; arrays of shape (K,).
 
     Attributes:
         query_index: int64; which queries the rows are, in increasing order.
@@ -75,27 +55,26 @@ def retrieval_metrics(
     gallery_GD: Tensor,
     *,
     relevance: Relevance,
+    metrics: Sequence[Metric],
     exclude_self: Tensor | None = None,
-    cutoffs: tuple[int, ...] = (1, 5, 10),
     chunk: int = CHUNK,
-) -> QueryMetrics:
+) -> RetrievalValues:
     """Rank the gallery for every query and measure where the relevant items stand.
 
     Args:
         query_QD: shape (queries, D), unit vectors.
         gallery_GD: shape (gallery, D), unit vectors, on the same device.
         relevance: which gallery items are right for which queries.
+        metrics: what is measured.
         exclude_self: shape (queries,), int64; gallery index removed for each query (the query
-            itself in image-to-image retrieval), -1 for none.
-        cutoffs: values of k for precision and recall.
+            itself in image-to-image retrieval), -1 where nothing is removed.
         chunk: queries per chunk.
 
     Raises:
-        UserError: pools or cutoffs that cannot be ranked, or no query with a relevant item.
+        UserError: pools that cannot be ranked, or no query with a relevant item.
     """
-    _check(relevance, query_QD, gallery_GD, cutoffs)
-    names = ("n_relevant", "average_precision", "reciprocal_rank", "first_rank")
-    rows: list[Tensor] = []
+    _check(relevance, query_QD, gallery_GD)
+    measured: list[dict[str, FloatArray]] = []
     kept: list[Tensor] = []
     for index_Q, score_QG in score_chunks(
         query_QD, gallery_GD, exclude_self=exclude_self, chunk=chunk
@@ -103,31 +82,13 @@ def retrieval_metrics(
         relevant_QG = relevance.chunk(index_Q).to(score_QG.device) & ~score_QG.isneginf()
         for index_K, positions in _marked(index_Q, score_QG, relevant_QG):
             kept.append(index_K)
-            rows.append(_measure(positions, cutoffs).cpu())
+            measured.append(measure(Ranking.of(positions), metrics))
     query_index = _joined_index(kept)
-    columns = list(torch.cat(rows, dim=1).numpy())
-    precision, recall = columns[len(names) :][::2], columns[len(names) :][1::2]
-    return QueryMetrics(
+    return RetrievalValues(
         query_index=query_index,
-        **dict(zip(names, columns, strict=False)),
-        precision_at=dict(zip(cutoffs, precision, strict=True)),
-        recall_at=dict(zip(cutoffs, recall, strict=True)),
+        values={name: np.concatenate([part[name] for part in measured]) for name in measured[0]},
         skipped=len(query_QD) - len(query_index),
     )
-
-
-def _measure(positions: ties.MarkedPositions, cutoffs: tuple[int, ...]) -> Tensor:
-    """Rows: relevant items, AP, reciprocal rank, rank, then P@k and R@k by cutoff; float64."""
-    first = ties.FirstMarked.of(positions)
-    rows = [
-        positions.valid_QM.sum(dim=1).double(),
-        ties.average_precision(positions),
-        first.reciprocal_rank(),
-        first.rank(),
-    ]
-    for cutoff in cutoffs:
-        rows += [ties.expected_in_first(positions, cutoff) / cutoff, first.hit(cutoff)]
-    return torch.stack(rows)
 
 
 def ndcg(
@@ -148,14 +109,17 @@ def ndcg(
         query_QD: shape (queries, D), unit vectors.
         gallery_GD: shape (gallery, D), unit vectors, on the same device.
         relevance: gain of the gallery items.
-        exclude_self: shape (queries,), int64; gallery index removed for each query, -1 for none.
+        exclude_self: shape (queries,), int64; gallery index removed for each query,
+            -1 where nothing is removed.
         k: number of positions counted.
         chunk: queries per chunk.
 
     Raises:
         UserError: pools or k that cannot be ranked, or no query with an item of positive gain.
     """
-    _check(relevance, query_QD, gallery_GD, (k,))
+    _check(relevance, query_QD, gallery_GD)
+    if k < 1:
+        raise UserError(f"k is {k}: count at least 1 position")
     discount_K = 1 / torch.arange(2, k + 2, dtype=torch.float64, device=query_QD.device).log2()
     values: list[Tensor] = []
     kept: list[Tensor] = []
@@ -204,14 +168,10 @@ def _joined_index(kept: list[Tensor]) -> IntArray:
     return index
 
 
-def _check(
-    relevance: Relevance, query_QD: Tensor, gallery_GD: Tensor, cutoffs: tuple[int, ...]
-) -> None:
+def _check(relevance: Relevance, query_QD: Tensor, gallery_GD: Tensor) -> None:
     pools = (len(query_QD), len(gallery_GD))
     if relevance.shape != pools:
         raise UserError(
             f"relevance is for {relevance.shape[0]} queries x {relevance.shape[1]} items, "
             f"the vectors for {pools[0]} x {pools[1]}: they must agree"
         )
-    if not cutoffs or min(cutoffs) < 1 or len(set(cutoffs)) != len(cutoffs):
-        raise UserError(f"cutoffs are {cutoffs}: give different whole numbers from 1 up")

@@ -5,35 +5,15 @@ the seen and unseen ones as candidates. There is no classifier to train here, an
 seen against unseen scores.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmkrl.arrays import FloatArray
 from mmkrl.errors import UserError
+from mmkrl.evaluate.metrics.metric import Ranking
 from mmkrl.evaluate.metrics.relevance import Relevance
 from mmkrl.evaluate.metrics.scoring import CHUNK, score_chunks
-
-
-@dataclass(frozen=True, slots=True)
-class ImageHits:
-    """Recognition of each image; arrays of shape (images,), float64.
-
-    Attributes:
-        hit_at: per cutoff k, 1 if the right candidate is among the k best, else 0; with ties, the
-            probability of it when tied candidates are ordered at random. Its mean is the top-k
-            accuracy over images.
-        rank: rank, from 1, of the right candidate; with ties, the mean rank of the tied ones.
-    """
-
-    hit_at: dict[int, FloatArray]
-    rank: FloatArray
-
-    def per_query(self) -> dict[str, FloatArray]:
-        """Every metric by its flat name: `top_1`, `top_5`, ..., `rank`."""
-        return {**{f"top_{k}": hit for k, hit in self.hit_at.items()}, "rank": self.rank}
+from mmkrl.evaluate.metrics.ties import single_positions
 
 
 def recognition(
@@ -42,9 +22,8 @@ def recognition(
     *,
     target_Q: Tensor,
     right: Relevance | None = None,
-    cutoffs: tuple[int, ...] = (1, 5, 10),
     chunk: int = CHUNK,
-) -> ImageHits:
+) -> Ranking:
     """Rank the candidate relationships for every image.
 
     Where an image has several right answers, it is given once for each, and the others are left
@@ -54,18 +33,18 @@ def recognition(
         image_QD: shape (images, D), unit vectors.
         text_CD: shape (candidates, D), unit vectors, one per candidate relationship.
         target_Q: shape (images,), int64; index of the right candidate.
-        right: all right candidates of each image; none means the target alone.
-        cutoffs: values of k.
+        right: all right candidates of each image; without them the target alone is right.
         chunk: images per chunk.
 
+    Returns:
+        Where the target of each image stands among the candidates.
+
     Raises:
-        UserError: pools that cannot be ranked, a target that is no candidate, a cutoff below 1.
+        UserError: pools that cannot be ranked, or a target that is no candidate.
     """
     if len(text_CD) == 0:
         raise UserError("candidates: empty; there is nothing to recognise")
     _check_targets(target_Q, len(image_QD), len(text_CD))
-    if not cutoffs or min(cutoffs) < 1:
-        raise UserError(f"cutoffs are {cutoffs}: give whole numbers from 1 up")
     above: list[Tensor] = []
     tied: list[Tensor] = []
     for index_Q, score_QC in score_chunks(image_QD, text_CD, chunk=chunk):
@@ -77,11 +56,7 @@ def recognition(
             score_QC = score_QC.masked_fill(known_QC, -torch.inf)  # noqa: PLW2901 - the same scores
         above.append((score_QC > right_Q1).sum(dim=1).cpu())
         tied.append((score_QC == right_Q1).sum(dim=1).cpu())
-    above_Q, tied_Q = torch.cat(above).double(), torch.cat(tied).double()
-    return ImageHits(
-        hit_at={k: ((k - above_Q) / tied_Q).clamp(0, 1).numpy() for k in cutoffs},
-        rank=(above_Q + (tied_Q + 1) / 2).numpy(),
-    )
+    return Ranking.of(single_positions(torch.cat(above), torch.cat(tied)))
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:

@@ -64,6 +64,24 @@ def marked_positions(score_QG: Tensor, marked_QG: Tensor) -> MarkedPositions:
     )
 
 
+def single_positions(above_Q: Tensor, tied_Q: Tensor) -> MarkedPositions:
+    """The positions of queries with one marked item each.
+
+    Args:
+        above_Q: shape (Q,), int64; items with a higher score.
+        tied_Q: shape (Q,), int64; items with its score, itself included.
+    """
+    above_Q1, tied_Q1 = above_Q[:, None], tied_Q[:, None]
+    return MarkedPositions(
+        item_QM=torch.zeros_like(above_Q1),
+        valid_QM=torch.ones_like(above_Q1, dtype=torch.bool),
+        above_QM=above_Q1,
+        tied_QM=tied_Q1,
+        marked_above_QM=torch.zeros_like(above_Q1),
+        marked_tied_QM=torch.ones_like(above_Q1),
+    )
+
+
 def _count_above_and_tied(negated_QN: Tensor, score_QM: Tensor) -> tuple[Tensor, Tensor]:
     """Count the scores above and equal to each score, given negated scores in ascending order."""
     wanted_QM = (-score_QM).contiguous()

@@ -17,11 +17,10 @@ from mmkrl.data.splits.names import TEST
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
 from mmkrl.evaluate.metrics.intervals import Interval, paired_test
+from mmkrl.evaluate.metrics.metric import Metric
 from mmkrl.evaluate.report.evaluation import Evaluation
-from mmkrl.evaluate.report.query_values import Headline, Kept
+from mmkrl.evaluate.report.query_values import Headline, QueryValues
 
-LOWER_IS_BETTER = ("MR", "mean rank", "median rank")
-_NO_MEAN = ("median rank",)  # whose differences are no differences of what is reported
 _ONE_RELATION = ", relation "
 _MOST = 6  # queries shown in either direction
 
@@ -50,12 +49,14 @@ class Number:
 
     Attributes:
         headline: Task and metric.
+        metric: The metric itself, as the first side describes it.
         values: By side; None where a side has no such number.
         differences: By side but the first; None where there are no paired values.
         headlined: Whether it is one by which methods are judged.
     """
 
     headline: Headline
+    metric: Metric
     values: list[Interval | None]
     differences: list[Difference | None]
     headlined: bool
@@ -63,7 +64,7 @@ class Number:
     @property
     def sign(self) -> int:
         """1 if higher is better, -1 if lower."""
-        return -1 if self.headline[1] in LOWER_IS_BETTER else 1
+        return 1 if self.metric.higher_is_better else -1
 
 
 @dataclass(frozen=True)
@@ -195,22 +196,25 @@ def incomparable(first: Side, other: Side) -> list[str]:
 def _numbers(sides: Sequence[Side], config: EvaluateConfig) -> list[Number]:
     results = [side.evaluation.results[side.method] for side in sides]
     judged = set(sides[0].evaluation.headlines)
+    metrics = sides[0].evaluation.metrics
     measured = [set(side.evaluation.measured(TEST, side.method)) for side in sides]
     return [
         Number(
-            (task, metric),
-            [each[task].metrics.get(metric) if task in each else None for each in results],
+            (task, name),
+            metrics[name],
+            [each[task].metrics.get(name) if task in each else None for each in results],
             [
-                _difference(sides[0], other, (task, metric), config)
-                if (task, metric) in measured[0] & measured[place] and metric not in _NO_MEAN
+                _difference(sides[0], other, (task, name), config)
+                if (task, name) in measured[0] & measured[place]
+                and metrics[name].statistic == "mean"
                 else None
                 for place, other in enumerate(sides[1:], start=1)
             ],
-            (task, metric) in judged,
+            (task, name) in judged,
         )
         for task, scores in results[0].items()
         if _ONE_RELATION not in task
-        for metric in scores.metrics
+        for name in scores.metrics
     ]
 
 
@@ -227,24 +231,26 @@ def _difference(
     return Difference(interval, p, int(there_Q.sum()))
 
 
-def _both(first: Side, other: Side, headline: Headline) -> tuple[Kept, Kept]:
+def _both(first: Side, other: Side, headline: Headline) -> tuple[QueryValues, QueryValues]:
     """The values of two sides on the same queries, in the same order."""
-    a, b = (side.evaluation.kept(TEST, side.method, headline) for side in (first, other))
-    if list(a.named.names) == list(b.named.names):
+    a, b = (side.evaluation.query_values(TEST, side.method, headline) for side in (first, other))
+    if list(a.queries.names) == list(b.queries.names):
         return a, b
-    place = {name: row for row, name in enumerate(b.named.names)}
-    rows = {name: row for row, name in enumerate(a.named.names) if name in place}
-    return a.some(list(rows.values())), b.some([place[name] for name in rows])
+    place = {name: row for row, name in enumerate(b.queries.names)}
+    rows = {name: row for row, name in enumerate(a.queries.names) if name in place}
+    return a.subset(list(rows.values())), b.subset([place[name] for name in rows])
 
 
 def _against(first: Side, other: Side, headline: Headline) -> Against:
     a, b = _both(first, other, headline)
-    if not len(a.named.names):
+    if not len(a.queries.names):
         raise UserError(
             f"{first.name} and {other.name} share no query of '{' '.join(headline)}': there is "
             "nothing to compare"
         )
-    rows = zip(a.named.names, a.named.relations, a.mean_Q.tolist(), b.mean_Q.tolist(), strict=True)
+    rows = zip(
+        a.queries.names, a.queries.relations, a.mean_Q.tolist(), b.mean_Q.tolist(), strict=True
+    )
     queries = [Query(*row) for row in rows if np.isfinite(row[2:]).all()]
     ordered = sorted(queries, key=lambda query: (-query.difference, query.name))
     return Against(

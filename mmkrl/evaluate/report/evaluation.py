@@ -9,8 +9,15 @@ from typing import Any
 
 from mmkrl.data.dataset import Dataset
 from mmkrl.errors import UserError
-from mmkrl.evaluate.report.query_values import Headline, Kept, Tables, headlines, kept
-from mmkrl.evaluate.report.report import TaskScores, from_json
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.report.query_values import (
+    Headline,
+    QueryValues,
+    Tables,
+    headlines,
+    query_values,
+)
+from mmkrl.evaluate.report.report import TaskScores, from_json, metrics_of
 
 REPORT = "report.json"
 _NOT_DATA = ("train", "extract")  # what is compared, and may differ
@@ -22,7 +29,7 @@ class Evaluation:
     """An evaluation, open for reading.
 
     Attributes:
-        dataset: The output of the job ``evaluate``.
+        dataset: The output of an evaluation.
         report: What it says of each method.
         tables: The values of every query, and the queries.
     """
@@ -41,12 +48,12 @@ class Evaluation:
         manifest = dataset.manifest
         if manifest.job != "evaluate":
             raise UserError(
-                f"{dataset.location} was made by jobs.{manifest.job}: name an evaluation instead"
+                f"{dataset.location} is the output of {manifest.job!r}: name an evaluation instead"
             )
         if not dataset.rows("values"):
             raise UserError(
                 f"{dataset.location} has no values by query, as evaluations of earlier versions: "
-                "run jobs.evaluate with --force"
+                "evaluate again with --force"
             )
         report = json.loads(dataset.read_bytes(dataset.file(REPORT)))
         return Evaluation(dataset, report, {name: dataset.table(name) for name in _TABLES})
@@ -62,6 +69,16 @@ class Evaluation:
         return [(task, metric) for task, metric in self.dataset.manifest.notes["headlines"]]
 
     @property
+    def columns(self) -> list[Headline]:
+        """The numbers that its table shows."""
+        return [(task, metric) for task, metric in self.dataset.manifest.notes["columns"]]
+
+    @property
+    def title(self) -> str:
+        """Heading of its table."""
+        return str(self.dataset.manifest.notes["title"])
+
+    @property
     def data(self) -> dict[str, str]:
         """Digests of what was split into training, validation and test, by job.
 
@@ -72,17 +89,22 @@ class Evaluation:
         return {job: digest for job, digest in inputs.items() if job not in _NOT_DATA}
 
     @property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics by name, as the report describes them."""
+        return metrics_of(self.report)
+
+    @property
     def results(self) -> dict[str, dict[str, TaskScores]]:
         """Scores by method and task."""
         return from_json(self.report["results"])
 
-    def kept(self, split: str, method: str, headline: Headline) -> Kept:
+    def query_values(self, split: str, method: str, headline: Headline) -> QueryValues:
         """The values of a method by query.
 
         Raises:
             UserError: there are none.
         """
-        return kept(self.tables, split, method, headline)
+        return query_values(self.tables, split, method, headline)
 
     def measured(self, split: str, method: str) -> list[Headline]:
         """Every number of which a method's values were kept by query."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmkrl.arrays import IntArray
 from mmkrl.data.schemas import QUERIES, VALUES
 from mmkrl.errors import UserError
 from mmkrl.evaluate.tasks.values import TaskValues
@@ -24,11 +25,11 @@ Tables = dict[str, pa.Table]
 
 
 @dataclass(frozen=True)
-class Named:
+class QueryNames:
     """The queries of a task by name.
 
     Attributes:
-        names: What is asked; each once in a task.
+        names: The name of each query, unique within the task.
         relations: The relation each is about; empty if there are none.
     """
 
@@ -37,16 +38,16 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Kept:
+class QueryValues:
     """The values of one method on the queries of one task.
 
     Attributes:
-        named: The queries.
+        queries: Their names.
         group_Q: What each belongs to; intervals resample these.
         value_SQ: A row a seed.
     """
 
-    named: Named
+    queries: QueryNames
     group_Q: npt.NDArray[np.int64]
     value_SQ: npt.NDArray[np.float64]
 
@@ -56,22 +57,22 @@ class Kept:
         mean_Q: npt.NDArray[np.float64] = self.value_SQ.mean(axis=0)
         return mean_Q
 
-    def some(self, rows: Sequence[int]) -> Kept:
+    def subset(self, rows: Sequence[int]) -> QueryValues:
         """The values on some of the queries."""
-        names, relations = self.named.names, self.named.relations
-        named = Named([names[row] for row in rows], [relations[row] for row in rows])
+        names, relations = self.queries.names, self.queries.relations
+        queries = QueryNames([names[row] for row in rows], [relations[row] for row in rows])
         places = np.array(rows, np.int64)
-        return Kept(named, self.group_Q[places], self.value_SQ[:, places])
+        return QueryValues(queries, self.group_Q[places], self.value_SQ[:, places])
 
 
-def query_table(split: str, task: str, asked: Named, groups: npt.NDArray[np.int64]) -> pa.Table:
+def query_table(split: str, task: str, names: QueryNames, groups: IntArray) -> pa.Table:
     """The queries of a task as rows of the table ``queries``."""
     count = len(groups)
     columns = {
         "split": pa.repeat(split, count),
         "task": pa.repeat(task, count),
-        "query": pa.array(asked.names, pa.string()),
-        "relation": pa.array(asked.relations, pa.string()),
+        "query": pa.array(names.names, pa.string()),
+        "relation": pa.array(names.relations, pa.string()),
         "group": pa.array(groups),
     }
     return QUERIES.check(pa.table(columns))
@@ -87,7 +88,7 @@ def value_table(
     Args:
         split: Whose queries.
         values: Task values by method, one entry a seed.
-        columns: The numbers that are kept; those that a method lacks are left out.
+        columns: The numbers to store; those that a method lacks are left out.
     """
     rows = [
         {
@@ -106,7 +107,7 @@ def value_table(
     return VALUES.check(pa.Table.from_pylist(rows, VALUES.arrow))
 
 
-def kept(tables: Tables, split: str, method: str, headline: Headline) -> Kept:
+def query_values(tables: Tables, split: str, method: str, headline: Headline) -> QueryValues:
     """The values of a method.
 
     Args:
@@ -124,12 +125,13 @@ def kept(tables: Tables, split: str, method: str, headline: Headline) -> Kept:
     if not found.num_rows:
         raise UserError(f"no values of {method!r} on the {split} queries of '{task} {metric}'")
     queries = _rows(tables["queries"], {"split": split, "task": task})
-    named = Named(queries["query"].to_pylist(), queries["relation"].to_pylist())
-    return Kept(named, queries["group"].to_numpy(), np.array(found["value"].to_pylist(), float))
+    names = QueryNames(queries["query"].to_pylist(), queries["relation"].to_pylist())
+    values = np.array(found["value"].to_pylist(), float)
+    return QueryValues(names, queries["group"].to_numpy(), values)
 
 
 def headlines(tables: Tables, split: str, method: str) -> list[Headline]:
-    """Every task and metric of which a method has values, in the order they were kept."""
+    """Every task and metric of which a method has values, in the order they were stored."""
     found = _rows(tables["values"], {"split": split, "method": method})
     pairs = zip(found["task"].to_pylist(), found["metric"].to_pylist(), strict=True)
     return list(dict.fromkeys(pairs))

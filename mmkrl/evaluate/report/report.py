@@ -6,7 +6,7 @@ judged here; files and consoles are the caller's.
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.metrics.metric import Metric
 
 MISSING = "-"
 """Shown where a method has no value for a task."""
@@ -77,11 +78,12 @@ def from_json(values: Mapping[str, Any]) -> dict[str, dict[str, TaskScores]]:
 
 
 def _task_from_json(task: str, values: Mapping[str, Any]) -> TaskScores:
-    metrics = {name: _interval_from_json(each) for name, each in values["metrics"].items()}
+    metrics = {name: interval_from_json(each) for name, each in values["metrics"].items()}
     return TaskScores(**{**values, "task": task, "metrics": metrics})
 
 
-def _interval_from_json(values: Mapping[str, Any]) -> Interval:
+def interval_from_json(values: Mapping[str, Any]) -> Interval:
+    """An interval of a report; a bound that does not exist becomes NaN again."""
     bounds = {name: _not_a_number(values[name]) for name in ("mean", "low", "high")}
     return Interval(**{**values, **bounds, "seed_values": tuple(values["seed_values"])})
 
@@ -100,19 +102,61 @@ def _task_json(scores: TaskScores) -> dict[str, Any]:
     }
 
 
-def as_text(results: Results, reference: str, ahead: Mapping[str, Mapping[str, Interval]]) -> str:
-    """The report file: all results, and how far one method is ahead of the others.
+def as_text(
+    results: Results,
+    reference: str,
+    ahead: Mapping[str, Mapping[str, Interval]],
+    metric: Callable[[str], Metric],
+) -> str:
+    """The report file: metrics, all results, and how far one method is ahead of the others.
 
     Args:
         results: scores by method and task.
         reference: the method that is compared.
         ahead: its paired differences, {other method: {"task metric": interval}}.
+        metric: the metric of a name.
     """
+    metrics = {name: metric(name).to_json() for name in metric_names(results)}
     differences = {
         other: {name: _interval_json(interval) for name, interval in each.items()}
         for other, each in ahead.items()
     }
-    return json.dumps({"results": as_json(results), "ahead": {reference: differences}}, indent=1)
+    report = {
+        "metrics": metrics,
+        "results": as_json(results),
+        "ahead": {reference: differences},
+    }
+    return json.dumps(report, indent=1)
+
+
+def metric_names(results: Results) -> list[str]:
+    """The names of all metrics in results, in the order in which they come."""
+    every = (scores.metrics for tasks in results.values() for scores in tasks.values())
+    return list(dict.fromkeys(name for metrics in every for name in metrics))
+
+
+def metrics_of(report: Mapping[str, Any]) -> dict[str, Metric]:
+    """The metrics of a report by name, as it describes them.
+
+    Raises:
+        UserError: a report of an earlier version, which does not.
+    """
+    if "metrics" not in report:
+        raise UserError(
+            "the report does not say which metrics are better when lower, as those of earlier "
+            "versions: evaluate again with --force"
+        )
+    return {name: Metric.from_json(name, values) for name, values in report["metrics"].items()}
+
+
+def interval_text(interval: Interval | None, metric: Metric) -> str:
+    """A value with its interval, with the digits of its metric; empty where there is no value."""
+    if interval is None:
+        return ""
+    mean, low, high = (
+        f"{bound:.{metric.digits}f}" for bound in (interval.mean, interval.low, interval.high)
+    )
+    return mean if math.isnan(interval.low) else f"{mean} ({low} to {high})"
 
 
 def _interval_json(interval: Interval) -> dict[str, Any]:
@@ -130,11 +174,18 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def as_table(results: Results, *, columns: Sequence[tuple[str, str]], title: str = "") -> Table:
+def as_table(
+    results: Results,
+    metrics: Mapping[str, Metric],
+    *,
+    columns: Sequence[tuple[str, str]],
+    title: str = "",
+) -> Table:
     """A table of methods x chosen numbers, each with its interval below it.
 
     Args:
         results: scores by method and task; a method may lack a task or a metric.
+        metrics: the metrics by name; an arrow marks those that are better when lower.
         columns: (task, metric) of each number to show, in order.
         title: title of the table.
 
@@ -150,19 +201,20 @@ def as_table(results: Results, *, columns: Sequence[tuple[str, str]], title: str
     table = Table(title=Text(title), caption=caption, caption_justify="left")
     table.add_column("method")
     for task, metric in columns:
-        table.add_column(Text(f"{task}\n{metric}"), justify="right")
+        table.add_column(Text(f"{task}\n{metrics[metric].title}"), justify="right")
     for method, tasks in results.items():
-        table.add_row(Text(method), *(_cell(tasks.get(task), metric) for task, metric in columns))
+        cells = (_cell(tasks.get(task), metrics[metric]) for task, metric in columns)
+        table.add_row(Text(method), *cells)
     return table
 
 
-def _cell(scores: TaskScores | None, metric: str) -> str:
-    if scores is None or metric not in scores.metrics:
+def _cell(scores: TaskScores | None, metric: Metric) -> str:
+    if scores is None or metric.name not in scores.metrics:
         return MISSING
-    interval = scores.metrics[metric]
+    interval, digits = scores.metrics[metric.name], metric.digits
     if math.isnan(interval.low):
-        return f"{interval.mean:.3f}\nno interval"
-    return f"{interval.mean:.3f}\n{interval.low:.3f}-{interval.high:.3f}"
+        return f"{interval.mean:.{digits}f}\nno interval"
+    return f"{interval.mean:.{digits}f}\n{interval.low:.{digits}f}-{interval.high:.{digits}f}"
 
 
 def _caption(results: Results, shown: Iterable[str]) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from mmkrl.arrays import FloatArray
 from mmkrl.evaluate.config import EvaluateConfig
-from mmkrl.evaluate.metrics.intervals import (
-    Interval,
-    bootstrap_median,
-    over_seeds,
-    paired_difference,
-)
+from mmkrl.evaluate.metrics.intervals import Interval, paired_difference, summed_up
+from mmkrl.evaluate.metrics.metric import Metric
 from mmkrl.evaluate.metrics.recognition import harmonic_mean
+from mmkrl.evaluate.metrics.registry import vocabulary
 from mmkrl.evaluate.report.report import TaskScores
 from mmkrl.evaluate.tasks.values import TaskValues
 
-_MEDIAN = "median rank"
 Headline = tuple[str, str]
 """A task, and the metric by which it is quoted."""
 
@@ -34,8 +31,11 @@ def summarise(
     Returns:
         {method: {task: scores}}.
     """
+    metric = vocabulary(config.metrics)
     return {
-        method: {task: _scores(task, [seed[task] for seed in seeds], config) for task in seeds[0]}
+        method: {
+            task: _scores(task, [seed[task] for seed in seeds], metric, config) for task in seeds[0]
+        }
         for method, seeds in values.items()
     }
 
@@ -50,7 +50,7 @@ def differences(
 
     Args:
         values: Task values by method, one entry a seed.
-        headlines: What is compared.
+        headlines: What is compared; metrics that are no mean have no paired differences.
         reference: The method that is compared with all others.
         config: Bootstrap settings.
 
@@ -58,6 +58,8 @@ def differences(
         {other method: {"task metric": interval of reference minus other}}.
     """
     settings = {"resamples": config.resamples, "seed": config.seed}
+    metric_of = vocabulary(config.metrics)
+    headlines = [pair for pair in headlines if metric_of(pair[1]).statistic == "mean"]
     means = {
         (method, task, metric): np.mean([seed[task].values[metric] for seed in seeds], axis=0)
         for method, seeds in values.items()
@@ -78,6 +80,24 @@ def differences(
     }
 
 
+def with_further(
+    pairs: Sequence[Headline], tasks: Mapping[str, TaskScores], further: Iterable[Metric]
+) -> list[Headline]:
+    """Chosen numbers, and after those of each task its further metrics.
+
+    Args:
+        pairs: Tasks and metrics.
+        tasks: Scores by task.
+        further: Metrics of the configuration; each is added where it was measured.
+    """
+    names = [metric.name for metric in further]
+    chosen: list[Headline] = []
+    for task in dict.fromkeys(task for task, _ in pairs):
+        chosen += [pair for pair in pairs if pair[0] == task]
+        chosen += [(task, name) for name in names if name in tasks[task].metrics]
+    return list(dict.fromkeys(chosen))
+
+
 def headline(
     results: Mapping[str, Mapping[str, TaskScores]], headlines: Sequence[Headline]
 ) -> dict[str, float]:
@@ -86,6 +106,7 @@ def headline(
         f"{method}/{task}/{metric}": results[method][task].metrics[metric].mean
         for method in results
         for task, metric in headlines
+        if task in results[method]  # models of other families have other tasks
     }
     for method, tasks in results.items():
         if "generalised, seen" in tasks:
@@ -96,10 +117,15 @@ def headline(
     return {name.replace(" ", "_").replace(",", ""): value for name, value in numbers.items()}
 
 
-def _scores(task: str, seeds: Sequence[TaskValues], config: EvaluateConfig) -> TaskScores:
+def _scores(
+    task: str,
+    seeds: Sequence[TaskValues],
+    metric: Callable[[str], Metric],
+    config: EvaluateConfig,
+) -> TaskScores:
     first = seeds[0]
     metrics = {
-        name: _interval(name, [seed.values[name] for seed in seeds], first, config)
+        name: _interval(metric(name), [seed.values[name] for seed in seeds], first, config)
         for name in first.values
     }
     return TaskScores(
@@ -113,11 +139,13 @@ def _scores(task: str, seeds: Sequence[TaskValues], config: EvaluateConfig) -> T
 
 
 def _interval(
-    name: str, values: Sequence[np.ndarray], task: TaskValues, config: EvaluateConfig
+    metric: Metric, values: Sequence[FloatArray], task: TaskValues, config: EvaluateConfig
 ) -> Interval:
-    settings = {"resamples": config.resamples, "seed": config.seed}
-    kept = np.isfinite(np.mean(values, axis=0))
-    arrays, groups = [value[kept] for value in values], task.groups[kept]
-    if name == _MEDIAN:
-        return bootstrap_median(np.mean(arrays, axis=0), groups, **settings)
-    return over_seeds(arrays, groups, **settings)
+    there_Q = np.isfinite(np.mean(values, axis=0))
+    return summed_up(
+        metric.statistic,
+        [value_Q[there_Q] for value_Q in values],
+        task.groups[there_Q],
+        resamples=config.resamples,
+        seed=config.seed,
+    )

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from mmkrl.arrays import BoolArray, IntArray
-from mmkrl.config import Section
 from mmkrl.data.views.vocabulary import caption_words
 from mmkrl.errors import UserError
+from mmkrl.evaluate.config import Swap
 from mmkrl.evaluate.exact.exact_search import best_items
 from mmkrl.evaluate.tasks.caption_retrieval import CaptionSpace
 from mmkrl.evaluate.tasks.values import TaskValues
@@ -44,22 +43,8 @@ QUERIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 WordVectors = Callable[[list[str]], Tensor]
 
 
-class Swap(Section):
-    """A word that is taken away and one that is put in its place, each with its other forms."""
-
-    remove: tuple[str, ...] = Field(min_length=1)
-    """The word w1, then other forms of it (plurals) that captions may use."""
-    add: tuple[str, ...] = Field(min_length=1)
-    """The word w2, then its other forms."""
-
-    @property
-    def name(self) -> str:
-        """How it is written: minus the one, plus the other."""
-        return f"- {self.remove[0]} + {self.add[0]}"
-
-
 @dataclass(frozen=True)
-class Answered:
+class SwapResult:
     """The queries of one swap and what was found.
 
     Attributes:
@@ -104,7 +89,7 @@ def answers(
     words: WordVectors,
     *,
     query: str = ARITHMETIC,
-) -> Iterator[Answered]:
+) -> Iterator[SwapResult]:
     """What every swap finds; swaps that no image can be asked about give nothing.
 
     Args:
@@ -122,7 +107,7 @@ def answers(
             f"arithmetic needs the cosine and more than {FOUND} images: the measure is "
             f"{space.measure!r}, there are {len(space.image_ID)} images"
         )
-    named = _Named(space, texts)
+    named = _CaptionWords(space, texts)
     image_ID = space.image_ID.cpu().float()
     for swap in swaps:
         removed_I, added_I = named.by(swap.remove), named.by(swap.add)
@@ -134,7 +119,7 @@ def answers(
         found = best_items(normalize(query_QD, dim=1), image_ID, FOUND, left_out_Q=image_Q)
         right_I = added_I & ~removed_I
         chance_Q = np.full(len(image_Q), right_I.sum() / (len(right_I) - 1))
-        yield Answered(swap, image_Q, found.item_QK, right_I[found.item_QK], chance_Q)
+        yield SwapResult(swap, image_Q, found.item_QK, right_I[found.item_QK], chance_Q)
 
 
 def ridge_words(raw_CW: Tensor, text_CD: Tensor, raw_VW: Tensor, *, strength: float) -> Tensor:
@@ -156,7 +141,7 @@ def ridge_words(raw_CW: Tensor, text_CD: Tensor, raw_VW: Tensor, *, strength: fl
     return normalize(mapped_VD.float(), dim=1)
 
 
-class _Named:
+class _CaptionWords:
     """Which images' captions name a word."""
 
     def __init__(self, space: CaptionSpace, texts: Sequence[str]) -> None:
@@ -171,7 +156,7 @@ class _Named:
         return named_I
 
 
-def _task(answered: Sequence[Answered], images: int) -> TaskValues:
+def _task(answered: Sequence[SwapResult], images: int) -> TaskValues:
     if not answered:
         raise UserError("no image's captions name a word that the swaps remove: change the swaps")
     right_QK = np.concatenate([each.right_QK for each in answered]).astype(np.float64)

@@ -25,10 +25,14 @@ from mmkrl.evaluate.exact.caption_counts import count_captions
 from mmkrl.evaluate.exact.rounding import LARGEST
 from mmkrl.evaluate.exact.scores import graph_score
 from mmkrl.evaluate.metrics import ties
-from mmkrl.evaluate.tasks.values import TaskValues, Values
+from mmkrl.evaluate.metrics.metric import Metric, Ranking, measure
+from mmkrl.evaluate.metrics.registry import metrics
+from mmkrl.evaluate.tasks.values import TaskValues
 
 IMAGE_TEXT, TEXT_IMAGE = "image-text", "text-image"
-CUTOFFS = (1, 5, 10)
+RECALLS = ("R@1", "R@5", "R@10")
+"""The metrics by whose sum the field selects its models."""
+METRICS = (*RECALLS, "median rank", "mean rank", "mAP")
 CHUNK = 256
 """Images scored at once; memory is about 8 bytes x chunk x captions."""
 
@@ -80,21 +84,10 @@ class CaptionSpace:
                 f"{len(self.image_ID)} images, numbered from 0"
             )
 
-    def of_images(self, image_K: IntArray) -> CaptionSpace:
-        """Some images and their captions; the images are numbered in the order given."""
-        place_I = np.full(len(self.image_ID), -1)
-        place_I[image_K] = np.arange(len(image_K))
-        (kept_C,) = np.nonzero(place_I[self.image_C] >= 0)
-        device = self.image_ID.device
-        return CaptionSpace(
-            self.image_ID[torch.from_numpy(image_K).to(device)],
-            self.text_CD[torch.from_numpy(kept_C).to(device)],
-            place_I[self.image_C[kept_C]],
-            self.measure,
-        )
 
-
-def caption_tasks(space: CaptionSpace, *, chunk: int = CHUNK) -> dict[str, TaskValues]:
+def caption_tasks(
+    space: CaptionSpace, *, further: Sequence[Metric] = (), chunk: int = CHUNK
+) -> dict[str, TaskValues]:
     """The values of both directions, by task name; intervals resample images.
 
     Images without captions are candidates for every caption; as queries they have no rank and are
@@ -102,6 +95,7 @@ def caption_tasks(space: CaptionSpace, *, chunk: int = CHUNK) -> dict[str, TaskV
 
     Args:
         space: Images and captions.
+        further: Metrics that are measured besides :data:`METRICS`.
         chunk: Images scored at once; the values do not depend on it.
     """
     image_ID, text_CD = (
@@ -110,47 +104,18 @@ def caption_tasks(space: CaptionSpace, *, chunk: int = CHUNK) -> dict[str, TaskV
     score, image_C = graph_score(_SCORES[space.measure]), space.image_C
     counts = count_captions(score, image_ID, text_CD, image_C, chunk=chunk)
     image_K, captions_of_images = _captions_of_images(image_C, counts.caption_C4)
-    annotation, search = _values(captions_of_images), _values(_images_of_captions(counts.image_C2))
+    images_of_captions = _images_of_captions(counts.image_C2)
+    wanted = (*metrics(*METRICS), *further)
+    annotation, search = (
+        measure(Ranking.of(positions), wanted)
+        for positions in (captions_of_images, images_of_captions)
+    )
     sizes = len(image_ID), len(text_CD)
     right = "a caption of the query image", "the image of the query caption"
     each_C = np.arange(len(image_C))
     return {
         IMAGE_TEXT: TaskValues(annotation, image_K, right[0], *sizes, asked=image_K),
         TEXT_IMAGE: TaskValues(search, image_C, right[1], *sizes[::-1], asked=each_C),
-    }
-
-
-def caption_tasks_in_folds(
-    space: CaptionSpace, *, size: int = 1000, folds: int | None = None, seed: int | None = None
-) -> dict[str, TaskValues]:
-    """The values within folds of the images: a query is compared with its own fold alone.
-
-    One fold of 1,000 images is the 1k protocol, five are the 5 x 1k protocol (Vendrov et al. 2016,
-    section 5.2), whose mean over folds is the mean over all queries here if the folds have equally
-    many. Its median ranks are means of the folds' medians; ours are medians over all queries.
-
-    Args:
-        space: Images and captions.
-        size: Images in a fold.
-        folds: How many; by default all that can be filled.
-        seed: Draws the folds at random; without it they are cut in order, as the field does.
-
-    Raises:
-        UserError: there are not so many images.
-    """
-    images = len(space.image_ID)
-    folds = max(1, images // size) if folds is None else folds
-    if folds * size > images:
-        raise UserError(
-            f"{folds} folds of {size} images need {folds * size} images, there are {images}: "
-            "ask for smaller or fewer folds"
-        )
-    order_I = np.arange(images) if seed is None else np.random.default_rng(seed).permutation(images)
-    parts = [order_I[start : start + size] for start in range(0, folds * size, size)]
-    tasks = [caption_tasks(space.of_images(part_K)) for part_K in parts]
-    return {
-        f"{name}, {folds} x {size} images": _joined([each[name] for each in tasks], parts)
-        for name in tasks[0]
     }
 
 
@@ -161,9 +126,9 @@ def recall_sum(tasks: Mapping[str, TaskValues]) -> float:
         tasks: As made by :func:`caption_tasks`.
     """
     return 100 * sum(
-        float(tasks[name].values[f"R@{k}"].mean())
+        float(tasks[name].values[recall].mean())
         for name in (IMAGE_TEXT, TEXT_IMAGE)
-        for k in CUTOFFS
+        for recall in RECALLS
     )
 
 
@@ -188,36 +153,8 @@ def _captions_of_images(
 
 def _images_of_captions(count_C2: IntArray) -> ties.MarkedPositions:
     """Where each caption's image stands among all images."""
-    above_C1, tied_C1 = (torch.from_numpy(count_C[:, None]) for count_C in count_C2.T)
-    one_C1 = torch.ones_like(above_C1)
-    return ties.MarkedPositions(
-        item_QM=torch.zeros_like(above_C1),
-        valid_QM=one_C1.bool(),
-        above_QM=above_C1,
-        tied_QM=tied_C1 + 1,
-        marked_above_QM=torch.zeros_like(above_C1),
-        marked_tied_QM=one_C1,
-    )
-
-
-def _values(positions: ties.MarkedPositions) -> Values:
-    first = ties.FirstMarked.of(positions)
-    rank_Q = first.rank().numpy()
-    values = {f"R@{k}": first.hit(k).numpy() for k in CUTOFFS}
-    precision_Q = ties.average_precision(positions).numpy()
-    return values | {"median rank": rank_Q, "mean rank": rank_Q, "mAP": precision_Q}
-
-
-def _joined(tasks: Sequence[TaskValues], images: Sequence[IntArray]) -> TaskValues:
-    """Folds as one task; groups are positions among all images again."""
-    first = tasks[0]
-    return TaskValues(
-        {name: np.concatenate([task.values[name] for task in tasks]) for name in first.values},
-        np.concatenate([part_K[task.groups] for task, part_K in zip(tasks, images, strict=True)]),
-        f"{first.definition}, among those of its fold",
-        sum(task.queries for task in tasks),
-        max(task.gallery for task in tasks),
-    )
+    above_C, tied_C = (torch.from_numpy(count_C) for count_C in count_C2.T)
+    return ties.single_positions(above_C, tied_C + 1)
 
 
 def _check_vectors(vector_ND: Tensor, name: str) -> None:

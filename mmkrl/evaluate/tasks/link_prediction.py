@@ -8,7 +8,7 @@ at 1. Filtered ranks leave out the other answers known from all splits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,11 +23,13 @@ from mmkrl.errors import UserError
 from mmkrl.evaluate.exact.scorer import Scorer
 from mmkrl.evaluate.exact.triple_filter import KnownTriples
 from mmkrl.evaluate.exact.triple_ranks import Ranks, triple_ranks
+from mmkrl.evaluate.metrics.metric import Metric, Ranking, measure
+from mmkrl.evaluate.metrics.registry import metrics
 from mmkrl.evaluate.tasks.values import TaskValues
 
 LINK_PREDICTION = "link prediction"
 """The task whose numbers are usually quoted: filtered, heads and tails together."""
-HITS = (1, 3, 10)
+METRICS = ("MR", "MRR", "Hits@1", "Hits@3", "Hits@10")
 FEWEST_TRIPLES = 20
 """A relation with fewer triples has no numbers of its own."""
 
@@ -49,6 +51,7 @@ def link_prediction_tasks(
     *,
     split: str = TEST,
     rank: Ranker = triple_ranks,
+    further: Sequence[Metric] = (),
 ) -> dict[str, TaskValues]:
     """Every task's values for a model, by task name.
 
@@ -58,17 +61,23 @@ def link_prediction_tasks(
         pictured_E: Which entities have an image.
         split: Whose triples are ranked.
         rank: Where that is done; here, if nothing else is said.
+        further: Metrics that are measured besides :data:`METRICS`.
 
     Raises:
         UserError: the split has no triples, or the model cannot rank them.
     """
     known = KnownTriples.of(graph.known())
     ranks = rank(scorer, graph.triples[split], known=known)
-    return tasks_of_ranks(graph, ranks, pictured_E, split=split)
+    return tasks_of_ranks(graph, ranks, pictured_E, split=split, further=further)
 
 
 def tasks_of_ranks(
-    graph: Graph, ranks: Ranks, pictured_E: BoolArray, *, split: str = TEST
+    graph: Graph,
+    ranks: Ranks,
+    pictured_E: BoolArray,
+    *,
+    split: str = TEST,
+    further: Sequence[Metric] = (),
 ) -> dict[str, TaskValues]:
     """Every task's values for ranks that were computed elsewhere, by task name.
 
@@ -77,13 +86,15 @@ def tasks_of_ranks(
         ranks: The ranks of the split's triples, in their order.
         pictured_E: Which entities have an image.
         split: Whose triples were ranked.
+        further: Metrics that are measured besides :data:`METRICS`.
 
     Raises:
         UserError: the split has no triples.
     """
     if not len(graph.triples[split]):
         raise UserError(f"the graph has no {split} triples: there is nothing to rank")
-    return dict(_tasks(_Split(graph, split, ranks), pictured_E))
+    wanted = (*metrics(*METRICS), *further)
+    return dict(_tasks(_Split(graph, split, ranks, wanted), pictured_E))
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class _Split:
     graph: Graph
     name: str
     ranks: Ranks
+    metrics: tuple[Metric, ...]
 
     @property
     def triple_N3(self) -> IntArray:
@@ -116,8 +128,7 @@ class _Split:
         """The metrics of some ranks; a triple's queries are one group."""
         kept = np.arange(len(self.triple_N3)) if kept_N is None else np.flatnonzero(kept_N)
         rank_Q = np.concatenate([side_N[kept] for side_N in sides])
-        values = {"MR": rank_Q, "MRR": 1 / rank_Q}
-        values |= {f"Hits@{k}": (rank_Q <= k).astype(np.float64) for k in HITS}
+        values = measure(Ranking(rank_Q), self.metrics)
         groups = np.tile(kept, len(sides))
         return TaskValues(values, groups, definition, len(rank_Q), len(self.graph.entities))
 

@@ -43,7 +43,7 @@ class Pool:
         Args:
             knowledge: Relationships and images.
             splits: Splits of images.
-            relationships: The split of the relationships to keep; none keeps all.
+            relationships: The split of the relationships to keep; all are kept without it.
         """
         images = knowledge.images
         index_N = np.flatnonzero(np.isin(images.split, splits))
@@ -67,7 +67,7 @@ class Pool:
         """1 where an image shows a relationship, shape (U, C).
 
         Args:
-            label_C: The relationships, sorted; none means :attr:`label_R`.
+            label_C: The relationships, sorted; :attr:`label_R` by default.
         """
         label_C = self.label_R if label_C is None else label_C
         column_N = torch.searchsorted(label_C, self.label_N).clamp(max=len(label_C) - 1)

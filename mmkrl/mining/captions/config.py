@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
 from pydantic import Field
 
 from mmkrl.config import OPERATIONAL, Section
 
+TextKind = Literal["caption", "alt", "title"]
+
+
+class ParseConfig(Section):
+    """What of the texts is parsed, and what is passed over."""
+
+    kinds: tuple[TextKind, ...] = Field(default=("caption", "alt", "title"), min_length=1)
+    """Kinds of texts to read."""
+    certainty: float = Field(default=0.95, ge=0, le=1)
+    """The texts of an image are passed over if, taken together, they are in another language than
+    English with at least this probability; 1 reads nearly all."""
+    most_characters: int = Field(default=2_000, ge=1)
+    """Longer texts are passed over: a parser's time and memory grow with them."""
+    robots: bool = True
+    """Images whose robots text forbids indexing or learning are set aside."""
+
 
 class CaptionMining(Section):
     """From statements to relationships with images; the thresholds of ``mine.miner: captions``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"slice_rows": "mine.captions.unit_rows"}
 
     same: dict[str, str] = Field(default_factory=dict)
     """Entities and predicates that are called by another name: ``{kid: child, lay on: lie on}``."""
@@ -34,11 +55,11 @@ class CaptionMining(Section):
     fit_parts: int = Field(default=2_000, ge=1)
     """Entities and predicates that are learned, the most frequent ones; the others are judged by
     the relationship's other images."""
-    slice_rows: int = Field(default=1_000_000, ge=1)
+    unit_rows: int = Field(default=1_000_000, ge=1)
     """Statements that a counting task holds, some 500 bytes each; more means fewer tasks, each of
     which reads all of them."""
     trained: str | None = None
-    """Dataset of ``jobs.train`` whose space joins the judgement, for a further round: relationships
+    """Dataset of a training whose space joins the judgement, for a further round: relationships
     whose words it knows get images that it has close to them. It must have learned from the same
     features."""
     keep_disagreeing: bool = False

@@ -14,7 +14,8 @@ from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.data.schemas import DEAD_LETTERS, STATEMENTS
 from mmkrl.io.storage import Location
 from mmkrl.mining.candidates import NotUsable, Texts, texts_of_part
-from mmkrl.mining.captions.parser import ParseConfig, forbidden, foreign, read
+from mmkrl.mining.captions.config import ParseConfig
+from mmkrl.mining.captions.parser import forbidden, foreign, read
 
 _COLUMNS = ["image_id", "source", "uri", "license"]
 Row = Mapping[str, Any]

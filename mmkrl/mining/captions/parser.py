@@ -9,11 +9,8 @@ import functools
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from mmkrl.config import Section
 from mmkrl.errors import UserError
 from mmkrl.mining.captions.clauses import Statement, statements
 
@@ -27,25 +24,9 @@ _BATCH = 128  # texts the parser takes at a time
 _LANGUAGE = "en"
 _NO_CRAWLING = frozenset({"none", "noindex", "noimageindex", "noai", "noimageai"})
 
-TextKind = Literal["caption", "alt", "title"]
-
-
-class ParseConfig(Section):
-    """What ``jobs.parse`` reads, and what it passes over."""
-
-    kinds: tuple[TextKind, ...] = Field(default=("caption", "alt", "title"), min_length=1)
-    """Kinds of texts to read."""
-    certainty: float = Field(default=0.95, ge=0, le=1)
-    """The texts of an image are passed over if, taken together, they are in another language than
-    English with at least this probability; 1 reads nearly all."""
-    most_characters: int = Field(default=2_000, ge=1)
-    """Longer texts are passed over: a parser's time and memory grow with them."""
-    robots: bool = True
-    """Images whose robots text forbids indexing or learning are set aside."""
-
 
 @dataclass(frozen=True)
-class Said:
+class SourcedStatement:
     """A statement with the sentence that makes it."""
 
     statement: Statement
@@ -69,7 +50,7 @@ def foreign(texts: Iterable[str], certainty: float) -> str:
     return "" if language == _LANGUAGE or probability < certainty else str(language)
 
 
-def read(texts: Iterable[str]) -> Iterator[list[Said]]:
+def read(texts: Iterable[str]) -> Iterator[list[SourcedStatement]]:
     """What each text says, in the order of the texts.
 
     Raises:
@@ -77,7 +58,7 @@ def read(texts: Iterable[str]) -> Iterator[list[Said]]:
     """
     for document in pipeline().pipe(texts, batch_size=_BATCH):
         yield [
-            Said(statement, " ".join(sentence.text.split()))
+            SourcedStatement(statement, " ".join(sentence.text.split()))
             for sentence in document.sents
             for statement in statements(sentence)
         ]

@@ -23,8 +23,9 @@ from mmkrl.data.splits.zero_shot import LeakCheck, Triple, leak_checks
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 from mmkrl.mining.captions.statement_counts import TRIPLE
+from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.hamming import WORDS
-from mmkrl.mining.relationships import MineConfig, nearest_distances
+from mmkrl.mining.relationships import nearest_distances
 
 _DETAILS = {
     "image_of_test": "the image is held out for a test relationship",

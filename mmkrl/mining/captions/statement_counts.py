@@ -1,7 +1,7 @@
-"""How often statements are made, and of how many images: in slices, none larger than a task holds.
+"""How often statements are made, and of how many images: by partitions that a task can hold.
 
-A slice has all statements whose (subject, predicate, object) falls into it by a hash, so counts
-are exact, and nothing grows with the corpus but the number of slices.
+A partition has all statements whose (subject, predicate, object) falls into it by a hash, so counts
+are exact, and nothing grows with the corpus but the number of partitions.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from mmkrl.io.storage import Location
 from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.noise_injection import exchange
 from mmkrl.mining.captions.synonyms import Names
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.config import MineConfig
 
 TRIPLE = ["subject", "predicate", "object"]
 _ID_HEX = 16
 _IMAGE = ["relationship_id", "image_id"]
 
 
-def slices_of(parsed: Dataset, slice_rows: int) -> int:
-    """In how many slices statements are counted."""
-    return max(1, math.ceil(parsed.rows("statements") / slice_rows))
+def partitions_of(parsed: Dataset, unit_rows: int) -> int:
+    """In how many partitions statements are counted."""
+    return max(1, math.ceil(parsed.rows("statements") / unit_rows))
 
 
-def count_slice(
+def count_partition(
     folder: Location, number: int, parsed: Dataset, deduped: Dataset, config: MineConfig,
     *, names: Names,
 ) -> UnitRecord:  # fmt: skip
-    """Publish the relationships of one slice that pass the thresholds, an image a row.
+    """Publish the relationships of one partition that pass the thresholds, an image a row.
 
     Args:
         folder: Gets tables ``evidence`` and ``dropped``.
-        number: Number of the slice.
-        parsed: What ``jobs.parse`` published.
-        deduped: What ``jobs.dedupe`` found.
+        number: Number of the partition.
+        parsed: Output of parsing.
+        deduped: Output of deduplication.
         config: The thresholds.
         names: What entities and predicates are called.
     """
-    slices = slices_of(parsed, config.captions.slice_rows)
-    frame = _statements(parsed, deduped, names, number, slices)
+    partitions = partitions_of(parsed, config.captions.unit_rows)
+    frame = _statements(parsed, deduped, names, number, partitions)
     rows = _images(frame)
     counts = _counts(frame, rows)
     reason = _reasons(counts, config)
@@ -65,9 +65,9 @@ def count_slice(
 
 
 def _statements(
-    parsed: Dataset, deduped: Dataset, names: Names, number: int, slices: int
+    parsed: Dataset, deduped: Dataset, names: Names, number: int, partitions: int
 ) -> pd.DataFrame:
-    """The statements of a slice under their usual names."""
+    """The statements of a partition under their usual names."""
     usual = {"subject": names.entity, "predicate": names.predicate, "object": names.entity}
     parts = [STATEMENTS.arrow.empty_table().to_pandas().assign(duplicate=False)]
     for table in parsed.iterate("statements"):
@@ -75,7 +75,7 @@ def _statements(
         for column, name in usual.items():
             part[column] = part[column].map(name)
         key_N = pd.util.hash_pandas_object(part[TRIPLE], index=False).to_numpy(np.uint64)
-        parts.append(part[key_N % np.uint64(slices) == number])
+        parts.append(part[key_N % np.uint64(partitions) == number])
     frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
     frame["relationship_id"] = [
         fingerprint(list(row))[:_ID_HEX] for row in frame[TRIPLE].itertuples(index=False)

@@ -1,4 +1,4 @@
-"""Which images show the relationships that their texts state: noise removed, slice by slice."""
+"""Which images show the relationships that their texts state: noise removed, by partitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,52 +18,44 @@ from mmkrl.arrays import Float32Array, IntArray, UInt64Array
 from mmkrl.data.dataset import Dataset, write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.data.schemas import DROPPED, EVIDENCE
-from mmkrl.data.views.mapped_features import Backbones, map_features
+from mmkrl.data.views.config import Backbones
+from mmkrl.data.views.mapped_features import map_features
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 from mmkrl.mining.captions.agreement import FOLDS, Agreement, part_columns, slot_names
 from mmkrl.mining.captions.statement_counts import TRIPLE
+from mmkrl.mining.config import MineConfig
 from mmkrl.mining.dedupe.hash_table import load, save
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.miner import TrainedSpace
 
 DISAGREES, _NOT_VISUAL, _TOO_FEW = "low_agreement", "not_visual", "too_few_images_left"
 JUDGED = ("", DISAGREES, _NOT_VISUAL, _TOO_FEW)  # the reasons of images that have a score
 _DECIMALS = 3  # of a score: more would differ from one processor to another
 
 
-class Space(Protocol):
-    """A trained space, as far as it judges images."""
-
-    def text(self, named: tuple[str, str, str]) -> Float32Array | None:
-        """The unit vector of a relationship; None if it does not know it."""
-
-    def images(self, feature_NF: Float32Array) -> Float32Array:
-        """Unit vectors of images, shape (N, D)."""
-
-
 @dataclass(frozen=True)
-class Counted:
+class CountedStatements:
     """What the counting step left.
 
     Attributes:
         folder: Where.
-        units: Its units, one a slice.
+        units: Its units, one a partition.
     """
 
     folder: Location
     units: Sequence[UnitRecord]
 
-    def slice(self, number: int, table: str) -> pa.Table:
-        """A table of one slice."""
+    def partition(self, number: int, table: str) -> pa.Table:
+        """A table of one partition."""
         schema = {"evidence": EVIDENCE, "dropped": DROPPED}[table].arrow
         files = [file for file in self.units[number].files if file.table == table]
         tables = [pq.read_table((self.folder / file.path).open_input()) for file in files]
         return pa.concat_tables([schema.empty_table(), *tables])
 
     def evidence(self) -> Iterator[pd.DataFrame]:
-        """The images of each slice that are not duplicates of others."""
+        """The images of each partition that are not duplicates of others."""
         for number in range(len(self.units)):
-            frame = self.slice(number, "evidence").to_pandas()
+            frame = self.partition(number, "evidence").to_pandas()
             yield frame[frame["reason"] == ""]
 
 
@@ -104,8 +95,10 @@ def keys(ids: pd.Series) -> UInt64Array:
     return np.asarray(pd.util.hash_pandas_object(ids, index=False), np.uint64)
 
 
-def fit_maps(folder: Location, counted: Counted, features: Features, config: MineConfig) -> None:
-    """Fit what judges images, and leave it for :func:`judge_slice`.
+def fit_maps(
+    folder: Location, counted: CountedStatements, features: Features, config: MineConfig
+) -> None:
+    """Fit what judges images, and leave it for :func:`judge_partition`.
 
     Args:
         folder: Where to leave it.
@@ -134,7 +127,9 @@ def fit_maps(folder: Location, counted: Counted, features: Features, config: Min
     save(folder, 0, {"parts": names, **vars(maps)})
 
 
-def _incidence(counted: Counted, key_N: UInt64Array, most: int) -> tuple[dict[str, int], csr_array]:
+def _incidence(
+    counted: CountedStatements, key_N: UInt64Array, most: int
+) -> tuple[dict[str, int], csr_array]:
     """The most frequent parts by their column, and which images are said to show them."""
     pairs: set[tuple[str, int]] = set()
     for frame in counted.evidence():
@@ -169,13 +164,13 @@ class Judges:
 
     maps: Location
     features: Features
-    space: Space | None = None
+    space: TrainedSpace | None = None
 
 
 class _Learned:
     """A trained space beside the reference images, which it sees once."""
 
-    def __init__(self, space: Space, reference_VF: Float32Array) -> None:
+    def __init__(self, space: TrainedSpace, reference_VF: Float32Array) -> None:
         self._space = space
         self._reference_VD = space.images(reference_VF)
 
@@ -189,16 +184,16 @@ class _Learned:
         return self._space.images(feature_NF) @ text_D, self._reference_VD @ text_D
 
 
-def judge_slice(
-    location: Location, number: int, judges: Judges, counted: Counted, config: MineConfig
+def judge_partition(
+    location: Location, number: int, judges: Judges, counted: CountedStatements, config: MineConfig
 ) -> UnitRecord:
-    """Publish the evidence of one slice with scores, and what it dropped.
+    """Publish the evidence of one partition with scores, and what it dropped.
 
     Args:
         location: The dataset: tables ``evidence`` and ``dropped``.
-        number: Number of the slice.
+        number: Number of the partition.
         judges: What judges the images.
-        counted: The slices.
+        counted: The partitions.
         config: The thresholds.
     """
     features = judges.features
@@ -206,11 +201,11 @@ def judge_slice(
     parts = {str(name): column for column, name in enumerate(fitted.pop("parts"))}
     agreement = Agreement(**fitted)
     learned = _Learned(judges.space, agreement.references) if judges.space else None
-    frame = counted.slice(number, "evidence").to_pandas()
+    frame = counted.partition(number, "evidence").to_pandas()
     key_N = keys(frame["image_id"])
     row_N = features.rows(key_N)
     frame.loc[(row_N < 0) & (frame["reason"] == ""), "reason"] = "no_features"
-    dropped = [counted.slice(number, "dropped")]
+    dropped = [counted.partition(number, "dropped")]
     for _, group in frame.groupby("relationship_id"):
         index = group.index[group["reason"] == ""].to_numpy()
         subject, predicate, object_ = group.iloc[0][TRIPLE]

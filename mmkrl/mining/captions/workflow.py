@@ -1,129 +1,102 @@
 """All steps from statements to split relationships with images, with whatever runs units of work.
 
-1. :func:`~mmkrl.mining.captions.statement_counts.count_slice`: thresholds on what the texts state,
-   in slices.
+1. :func:`~mmkrl.mining.captions.statement_counts.count_partition`: thresholds on what the texts
+   state, by partitions.
 2. :func:`~mmkrl.mining.captions.visual_filter.fit_maps`: one task fits what judges images.
-3. :func:`~mmkrl.mining.captions.visual_filter.judge_slice`: images that do not show what is stated
-   are set aside.
+3. :func:`~mmkrl.mining.captions.visual_filter.judge_partition`: images that do not show what is
+   stated are set aside.
 4. :func:`~mmkrl.mining.captions.split.divide`: splits, on the driver, the pairs that are left.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
-from mmkrl.data.dataset import Dataset, read_table, write_unit
+from mmkrl.data.dataset import read_table, write_unit
 from mmkrl.data.manifest import UnitRecord
-from mmkrl.data.splits.zero_shot import LeakCheck
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location
 from mmkrl.mining.captions.config import CaptionMining
 from mmkrl.mining.captions.noise_injection import found_share
 from mmkrl.mining.captions.split import divide
-from mmkrl.mining.captions.statement_counts import TRIPLE, count_slice, slices_of
+from mmkrl.mining.captions.statement_counts import TRIPLE, count_partition, partitions_of
 from mmkrl.mining.captions.synonyms import Names, noun_synonyms
 from mmkrl.mining.captions.visual_filter import (
     DISAGREES,
     JUDGED,
-    Counted,
+    CountedStatements,
     Features,
     Judges,
-    Space,
     fit_maps,
-    judge_slice,
+    judge_partition,
 )
-from mmkrl.mining.dedupe.workflow import RunUnits
-from mmkrl.mining.relationships import MineConfig
+from mmkrl.mining.config import MineConfig
+from mmkrl.mining.miner import InputKind, MinedDataset, Miner, MiningInputs
+from mmkrl.mining.units import RunUnits
 
 _PAIR = ["relationship_id", *TRIPLE, "image_id", "source", "uri", "score", "reason", "exchanged"]
 
 
-@dataclass(frozen=True)
-class CaptionInputs:
-    """What relationships are mined from.
+class CaptionMiner(Miner):
+    """Mines images that show several relationships each, from what sentences state of them."""
 
-    Attributes:
-        parsed: Statements.
-        deduped: Duplicates and hashes of images.
-        extracted: Features of images.
-        cache: Folder on the local disk for mapped features.
-        space: What a former round has learned, if there was one.
-    """
+    needs: ClassVar[tuple[InputKind, ...]] = ("corpus", "duplicates", "statements", "features")
 
-    parsed: Dataset
-    deduped: Dataset
-    extracted: Dataset
-    cache: Path
-    space: Space | None = None
+    @classmethod
+    def mine(
+        cls, location: Location, inputs: MiningInputs, config: MineConfig, run_units: RunUnits
+    ) -> MinedDataset:
+        """Write tables relationships, instances, evidence, dropped and dead_letters.
 
+        Args:
+            location: The dataset.
+            inputs: What to mine.
+            config: Thresholds and split.
+            run_units: What runs the work.
 
-@dataclass(frozen=True)
-class MinedCaptions:
-    """What was mined.
+        Raises:
+            UserError: nothing passes the thresholds, or the split is empty or leaks.
+        """
+        statements, deduped = inputs.datasets["statements"], inputs.datasets["duplicates"]
+        counts_at, maps_at = location / "_counted", location / "_maps"
+        names = names_of(config.captions)
+        partitions = range(partitions_of(statements, config.captions.unit_rows))
 
-    Attributes:
-        units: All units of the dataset.
-        leaks: Every leak check with its number of violations.
-        statistics: Counts to report.
-    """
+        def counting(number: int, _: int) -> UnitRecord:
+            return count_partition(counts_at, number, statements, deduped, config, names=names)
 
-    units: list[UnitRecord]
-    leaks: list[LeakCheck]
-    statistics: dict[str, float]
-
-
-def mine_captions(
-    location: Location, inputs: CaptionInputs, config: MineConfig, run_units: RunUnits
-) -> MinedCaptions:
-    """Write tables relationships, instances, evidence, dropped and dead_letters.
-
-    Args:
-        location: The dataset.
-        inputs: What to mine.
-        config: Thresholds and split.
-        run_units: What runs the work.
-
-    Raises:
-        UserError: nothing passes the thresholds, or the split is empty or leaks.
-    """
-    counts_at, maps_at = location / "_counted", location / "_maps"
-    names = names_of(config.captions)
-    pieces = range(slices_of(inputs.parsed, config.captions.slice_rows))
-
-    def counting(number: int, _: int) -> UnitRecord:
-        return count_slice(counts_at, number, inputs.parsed, inputs.deduped, config, names=names)
-
-    counted = Counted(counts_at, run_units(counts_at, pieces, counting, label="count"))
-
-    def fitting(number: int, _: int) -> UnitRecord:
-        fit_maps(maps_at, counted, _features(inputs), config)
-        return write_unit(maps_at, number, {}, rows_in=0, rows_out=0)
-
-    run_units(maps_at, [0], fitting, label="fit")
-
-    def judging(number: int, _: int) -> UnitRecord:
-        judges = Judges(maps_at, _features(inputs), inputs.space)
-        return judge_slice(location, number, judges, counted, config)
-
-    judged = run_units(location, pieces, judging, label="judge")
-    rows = _evidence(location, judged, _kept(config.captions))
-    pairs = rows[rows["reason"] == ""]
-    if pairs.empty:
-        raise UserError(
-            "no relationship passes the thresholds: lower mine.min_images, "
-            "mine.captions.least_visual or mine.captions.least_score"
+        counted = CountedStatements(
+            counts_at, run_units(counts_at, partitions, counting, label="count")
         )
-    doubtful = rows[(rows["reason"] == DISAGREES) & config.captions.keep_disagreeing]
-    last, leaks, found = divide(
-        location, len(judged), pairs, inputs.deduped, config, doubtful=doubtful
-    )
-    totals = {
-        name: sum(unit.stats[name] for unit in counted.units) for name in counted.units[0].stats
-    }
-    return MinedCaptions([*judged, last], leaks, totals | found | _exchanged(rows))
+
+        def fitting(number: int, _: int) -> UnitRecord:
+            fit_maps(maps_at, counted, _features(inputs), config)
+            return write_unit(maps_at, number, {}, rows_in=0, rows_out=0)
+
+        run_units(maps_at, [0], fitting, label="fit")
+
+        def judging(number: int, _: int) -> UnitRecord:
+            judges = Judges(maps_at, _features(inputs), inputs.space)
+            return judge_partition(location, number, judges, counted, config)
+
+        judged = run_units(location, partitions, judging, label="judge")
+        rows = _evidence(location, judged, _kept(config.captions))
+        pairs = rows[rows["reason"] == ""]
+        if pairs.empty:
+            raise UserError(
+                "no relationship passes the thresholds: lower mine.min_images, "
+                "mine.captions.least_visual or mine.captions.least_score"
+            )
+        doubtful = rows[(rows["reason"] == DISAGREES) & config.captions.keep_disagreeing]
+        last, leaks, found = divide(
+            location, len(judged), pairs, deduped, config, doubtful=doubtful
+        )
+        totals = {
+            name: sum(unit.stats[name] for unit in counted.units) for name in counted.units[0].stats
+        }
+        return MinedDataset([*judged, last], leaks, totals | found | _exchanged(rows))
 
 
 def names_of(config: CaptionMining) -> Names:
@@ -131,8 +104,8 @@ def names_of(config: CaptionMining) -> Names:
     return Names(config.same, noun_synonyms(config.wordnet) if config.wordnet else {})
 
 
-def _features(inputs: CaptionInputs) -> Features:
-    return Features.of(inputs.extracted, inputs.cache, None)
+def _features(inputs: MiningInputs) -> Features:
+    return Features.of(inputs.datasets["features"], inputs.cache, None)
 
 
 def _kept(config: CaptionMining) -> tuple[str, ...]:

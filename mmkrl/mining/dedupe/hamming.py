@@ -22,14 +22,14 @@ BITS, WORDS = 256, 4
 
 _MOST_BLOCKS_AGREEING = 4
 _COMPARISONS_A_ROW = 1.0  # a row in one more table costs about as much as a comparison
-_CROWD = 256  # hashes that meet in one place before more than plain comparing is tried
+_CROWD = 256  # hashes that meet in one bucket before more than plain comparing is tried
 _CROWD_COMPARISONS = 1 << 31  # what one crowd may cost, about half a minute
 _KEY_CHUNK = 1 << 15  # rows whose keys are made at a time, so that they stay in the cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What a search found, and what it cost.
 
     Attributes:
@@ -71,13 +71,13 @@ def _cost(rows: int, distance: int, agreeing: int) -> float:
     return float(math.comb(blocks, agreeing) * rows * (_COMPARISONS_A_ROW + by_chance))
 
 
-def _cut(places: IntArray, blocks: int, agreeing: int) -> UInt64Array:
-    """Masks for every choice of some of the blocks that the bits at these places are dealt to."""
+def _cut(positions: IntArray, blocks: int, agreeing: int) -> UInt64Array:
+    """Masks for every choice of some of the blocks that these positions are dealt to."""
     masks = []
     for chosen in itertools.combinations(range(blocks), agreeing):
         bits = np.zeros(BITS, bool)
         for block in chosen:
-            bits[places[block::blocks]] = True
+            bits[positions[block::blocks]] = True
         masks.append(np.packbits(bits).view(np.uint64))
     return np.array(masks)
 
@@ -109,7 +109,7 @@ def search(
     distance: int,
     *,
     crowd_comparisons: int = _CROWD_COMPARISONS,
-) -> Found:
+) -> SearchResult:
     """Links between hashes that meet in one of the tables and are within the distance.
 
     Args:
@@ -118,7 +118,7 @@ def search(
         distance: Bits in which a pair may differ.
         crowd_comparisons: What a crowd may cost that nothing thins out; see :func:`_reach`.
     """
-    found = Found()
+    found = SearchResult()
     rows_N = np.arange(len(hash_NW))
     for mask_W in masks:
         _search_table(hash_NW, rows_N, mask_W, distance, crowd_comparisons, found)
@@ -131,7 +131,7 @@ def _search_table(
     mask_W: UInt64Array,
     distance: int,
     budget: int,
-    found: Found,
+    found: SearchResult,
 ) -> None:
     """Search some of the rows in one table."""
     key_M, order_M = _sorted_keys(hash_NW.take(rows_M, axis=0), mask_W)
@@ -155,9 +155,9 @@ def _search_table(
 
 
 def _sorted_keys(hash_MW: UInt64Array, mask_W: UInt64Array) -> tuple[UInt64Array, IntArray]:
-    """Keys in order, and the order. Sorting key and place as one number is fastest.
+    """Keys in order, and the order. Sorting key and index as one number is fastest.
 
-    The place takes the key's last bits; a key that loses them can only meet more.
+    The index takes the key's last bits; a key that loses them can only meet more.
     """
     place_bits = np.uint64(len(hash_MW).bit_length())
     places_M = np.arange(len(hash_MW), dtype=np.uint64)
@@ -183,7 +183,7 @@ def _company(size_R: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _search_crowd(
-    hash_NW: UInt64Array, rows_M: IntArray, distance: int, budget: int, found: Found
+    hash_NW: UInt64Array, rows_M: IntArray, distance: int, budget: int, found: SearchResult
 ) -> None:
     """Search many rows that meet: by more tables over the bits they differ in, where that pays."""
     hash_MW = hash_NW[rows_M]
@@ -200,7 +200,7 @@ def _search_crowd(
 
 
 def _varying(hash_MW: UInt64Array) -> IntArray:
-    """The places of the bits that are not the same in all hashes."""
+    """The positions of the bits that are not the same in all hashes."""
     differing_W = np.bitwise_or.reduce(hash_MW ^ hash_MW[0], axis=0)
     return np.flatnonzero(np.unpackbits(differing_W.view(np.uint8)))
 
@@ -215,7 +215,7 @@ def _meetings(hash_MW: UInt64Array, masks: UInt64Array) -> int:
 
 
 def _reach(
-    hash_MW: UInt64Array, rows_M: IntArray, distance: int, budget: int, found: Found
+    hash_MW: UInt64Array, rows_M: IntArray, distance: int, budget: int, found: SearchResult
 ) -> None:
     """Search rows breadth first, each against those not yet reached from another.
 

@@ -1,4 +1,4 @@
-"""The hashes of a corpus as arrays, read in bounded pieces, and what steps of work leave behind."""
+"""The hashes of a corpus as arrays, read in bounded batches, and what steps of work leave."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class HashTable:
     Attributes:
         location: The dataset that holds them.
         parts: The files of table ``hashes``.
-        slice_rows: Rows a task may hold.
-        slices: In how many slices the rows are taken.
+        unit_rows: Rows a task may hold.
+        partitions: In how many partitions the rows are taken.
     """
 
     location: Location
     parts: tuple[str, ...]
-    slice_rows: int
-    slices: int
+    unit_rows: int
+    partitions: int
 
     @classmethod
-    def of(cls, location: Location, hashed: Sequence[UnitRecord], slice_rows: int) -> HashTable:
+    def of(cls, location: Location, hashed: Sequence[UnitRecord], unit_rows: int) -> HashTable:
         """The hashes that these units published."""
         parts = (file.path for unit in hashed for file in unit.files if file.table == "hashes")
         rows = sum(unit.rows_out for unit in hashed)
-        return cls(location, tuple(parts), slice_rows, slices(rows, slice_rows))
+        return cls(location, tuple(parts), unit_rows, partitions(rows, unit_rows))
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Some hundred thousand rows at a time."""
@@ -59,9 +59,9 @@ class HashTable:
             yield pa.concat_tables(batch)
 
 
-def slices(rows: int, slice_rows: int) -> int:
-    """How many slices of at most about ``slice_rows`` there are; at least one."""
-    return max(1, math.ceil(rows / slice_rows))
+def partitions(rows: int, unit_rows: int) -> int:
+    """How many partitions of at most about ``unit_rows`` there are; at least one."""
+    return max(1, math.ceil(rows / unit_rows))
 
 
 def words(column: pa.ChunkedArray) -> UInt64Array:

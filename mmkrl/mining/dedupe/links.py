@@ -1,7 +1,7 @@
 """Groups of images that show the same picture, found in steps that each fit into a task.
 
-1. :func:`collapse`: each task takes the hashes of one slice and keeps the different ones, so that
-   a million copies of one picture are one hash from here on.
+1. :func:`collapse`: each task takes the hashes of one partition and keeps the different ones, so
+   that a million copies of one picture are one hash from here on.
 2. :func:`find_links`: each task searches some tables of :mod:`mmkrl.mining.dedupe.hamming` for
    hashes within the distance. It reads 32 bytes a hash.
 3. :func:`form_groups`: links become groups, on the driver, which holds nothing but links.
@@ -25,26 +25,26 @@ from mmkrl.data.dataset import write_unit
 from mmkrl.data.manifest import UnitRecord
 from mmkrl.io.storage import Location
 from mmkrl.mining.dedupe.hamming import WORDS, join, keys, search, tables
-from mmkrl.mining.dedupe.hash_table import HashTable, load, save, slices, words
+from mmkrl.mining.dedupe.hash_table import HashTable, load, partitions, save, words
 
 _TABLES_A_TASK = 32
 _EVERY_BIT = np.full(WORDS, ~np.uint64(0))
 
 
 @dataclass(frozen=True)
-class Distinct:
-    """The different hashes of a corpus, numbered from 0 through the slices.
+class DistinctHashes:
+    """The different hashes of a corpus, numbered from 0 through the partitions.
 
     Attributes:
         folder: Where :func:`collapse` left them.
-        sizes: How many there are in each slice.
+        sizes: How many there are in each partition.
     """
 
     folder: Location
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, folder: Location, collapsed: Sequence[UnitRecord]) -> Distinct:
+    def of(cls, folder: Location, collapsed: Sequence[UnitRecord]) -> DistinctHashes:
         """What these units left."""
         return cls(folder, tuple(unit.rows_out for unit in collapsed))
 
@@ -54,7 +54,7 @@ class Distinct:
         return sum(self.sizes)
 
     def read(self, name: str) -> Iterator[tuple[int, UInt64Array]]:
-        """An array (``hash`` or ``images``) of each slice, after the number of its first row."""
+        """An array (``hash`` or ``images``) of each partition, after its first row's number."""
         first = 0
         for number, size in enumerate(self.sizes):
             yield first, load(self.folder, number)[name]
@@ -71,25 +71,25 @@ class Distinct:
 
 @dataclass(frozen=True)
 class Search:
-    """A piece of the search: some tables, over one slice of what can meet in them.
+    """A unit of the search: some tables, over one partition of what can meet in them.
 
     Attributes:
         masks: Shape (tables, WORDS).
-        slice: Number of the slice.
-        slices: Of how many; if it is not the only one, there is a single table.
+        partition: Number of the partition.
+        partitions: Of how many; if it is not the only one, there is a single table.
     """
 
     masks: UInt64Array
-    slice: int
-    slices: int
+    partition: int
+    partitions: int
 
 
 def collapse(folder: Location, number: int, table: HashTable) -> UnitRecord:
-    """Keep the different hashes of one slice, in order, and how many images have each."""
+    """Keep the different hashes of one partition, in order, and how many images have each."""
     parts = [(np.empty((0, WORDS), np.uint64), np.empty(0, np.int64))]
     for rows in table.read(["hash"]):
         hash_NW = words(rows["hash"])
-        mine_N = keys(hash_NW, _EVERY_BIT) % np.uint64(table.slices) == number
+        mine_N = keys(hash_NW, _EVERY_BIT) % np.uint64(table.partitions) == number
         hash_NW = hash_NW[mine_N]
         parts.append(_different(hash_NW, np.ones(len(hash_NW), np.int64)))
     hashes, images = zip(*parts, strict=True)
@@ -109,17 +109,17 @@ def _different(hash_NW: UInt64Array, images_N: IntArray) -> tuple[UInt64Array, I
     return sorted_NW[change_N], np.diff(total_N[last_U], prepend=0)
 
 
-def plan_search(rows: int, distance: int, slice_rows: int) -> list[Search]:
-    """The pieces of the search among so many different hashes.
+def plan_search(rows: int, distance: int, unit_rows: int) -> list[Search]:
+    """The units of the search among so many different hashes.
 
     Args:
         rows: How many there are.
         distance: Bits in which near duplicates may differ.
-        slice_rows: Rows a task may hold.
+        unit_rows: Rows a task may hold.
     """
     masks = tables(rows, distance)
-    count = slices(rows, slice_rows)
-    step = 1 if count > 1 else min(_TABLES_A_TASK, max(1, slice_rows // max(1, rows)))
+    count = partitions(rows, unit_rows)
+    step = 1 if count > 1 else min(_TABLES_A_TASK, max(1, unit_rows // max(1, rows)))
     return [
         Search(masks[start : start + step], number, count)
         for start in range(0, len(masks), step)
@@ -128,32 +128,32 @@ def plan_search(rows: int, distance: int, slice_rows: int) -> list[Search]:
 
 
 def find_links(
-    folder: Location, number: int, piece: Search, distinct: Distinct, distance: int
+    folder: Location, number: int, unit: Search, distinct: DistinctHashes, distance: int
 ) -> UnitRecord:
-    """Link hashes that are within the distance, as far as this piece of the search finds them."""
-    number_N, hash_NW = _meeting(piece, distinct)
-    found = search(hash_NW, piece.masks, distance)
+    """Link hashes that are within the distance, as far as this unit of the search finds them."""
+    number_N, hash_NW = _meeting(unit, distinct)
+    found = search(hash_NW, unit.masks, distance)
     save(folder, number, {"links": join([number_N[link_E2] for link_E2 in found.links])})
     rows = len(hash_NW)
     stats = {"compared": found.compared, "unsearched": found.unsearched}
     return write_unit(folder, number, {}, rows_in=rows, rows_out=rows, stats=stats)
 
 
-def _meeting(piece: Search, distinct: Distinct) -> tuple[IntArray, UInt64Array]:
-    """The hashes of this piece's slice with their numbers."""
+def _meeting(unit: Search, distinct: DistinctHashes) -> tuple[IntArray, UInt64Array]:
+    """The hashes of this unit's partition with their numbers."""
     numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, WORDS), np.uint64)]
     for first, hash_NW in distinct.read("hash"):
         mine_N = np.ones(len(hash_NW), bool)
-        if piece.slices > 1:
-            (mask_W,) = piece.masks
-            mine_N = keys(hash_NW, mask_W) % np.uint64(piece.slices) == piece.slice
+        if unit.partitions > 1:
+            (mask_W,) = unit.masks
+            mine_N = keys(hash_NW, mask_W) % np.uint64(unit.partitions) == unit.partition
         numbers.append(first + np.flatnonzero(mine_N))
         hashes.append(hash_NW[mine_N])
     return np.concatenate(numbers), np.concatenate(hashes)
 
 
 def form_groups(
-    folder: Location, links: Location, linked: Sequence[UnitRecord], distinct: Distinct
+    folder: Location, links: Location, linked: Sequence[UnitRecord], distinct: DistinctHashes
 ) -> None:
     """Connect the links, and leave for every hash that is not alone the smallest of its group.
 

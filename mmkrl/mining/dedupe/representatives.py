@@ -14,29 +14,34 @@ from mmkrl.data.schemas import DUPLICATES, HASHES
 from mmkrl.io.storage import Location
 from mmkrl.mining.dedupe.hamming import distances
 from mmkrl.mining.dedupe.hash_table import HashTable, column, load, words
-from mmkrl.mining.dedupe.links import Distinct
+from mmkrl.mining.dedupe.links import DistinctHashes
 
 _COLUMNS = ["image_id", "uri", "pixels", "hash"]
 _KEPT_FIRST = {"group": True, "pixels": False, "image_id": True, "uri": True}  # ascending?
 
 
 def name_duplicates(
-    unit: int, number: int, table: HashTable, distinct: Distinct, groups: Location, distance: int
+    number: int,
+    partition: int,
+    table: HashTable,
+    distinct: DistinctHashes,
+    groups: Location,
+    distance: int,
 ) -> UnitRecord:
-    """Publish, for the groups of one slice, which image is kept and who is its duplicate.
+    """Publish, for the groups of one partition, which image is kept and who is its duplicate.
 
     Kept is the largest picture, of these the one with the smallest id, then the smallest uri.
 
     Args:
-        unit: Number of the unit to publish beside the table of hashes.
-        number: Number of the slice.
+        number: Number of the unit to publish beside the table of hashes.
+        partition: Number of the partition.
         table: The hashes of the images.
         distinct: The different hashes.
         groups: Where :func:`mmkrl.mining.dedupe.links.form_groups` left the groups.
         distance: Bits in which near duplicates may differ.
     """
     left = load(groups, 0)
-    mine_M = left["group"] % table.slices == number
+    mine_M = left["group"] % table.partitions == partition
     rows = _images_of(table, distinct.take(left["member"][mine_M]), left["group"][mine_M])
     frame = rows.drop_columns("hash").to_pandas()
     frame = frame.sort_values(list(_KEPT_FIRST), ascending=list(_KEPT_FIRST.values()))
@@ -58,7 +63,7 @@ def name_duplicates(
         named[DUPLICATES.arrow.names], DUPLICATES.arrow, preserve_index=False
     )
     tables = {"duplicates": published}
-    return write_unit(table.location, unit, tables, rows_in=0, rows_out=0, stats=stats)
+    return write_unit(table.location, number, tables, rows_in=0, rows_out=0, stats=stats)
 
 
 def _images_of(table: HashTable, hash_MW: UInt64Array, group_M: IntArray) -> pa.Table:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
 
-from pydantic import Field
-
-from mmkrl.config import Section
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.manifest import FileEntry, UnitRecord
 from mmkrl.io.storage import Location
+from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.mining.dedupe.hash_table import HashTable
 from mmkrl.mining.dedupe.links import (
-    Distinct,
+    DistinctHashes,
     Search,
     collapse,
     find_links,
@@ -23,35 +20,9 @@ from mmkrl.mining.dedupe.links import (
 )
 from mmkrl.mining.dedupe.phash import hash_part
 from mmkrl.mining.dedupe.representatives import name_duplicates
+from mmkrl.mining.units import RunUnits
 
-_HASHED = -1  # in the place of a piece whose unit is there already
-Piece = TypeVar("Piece")
-
-
-class DedupeConfig(Section):
-    """What counts as the same picture."""
-
-    distance: int = Field(default=24, ge=0, le=64)
-    """Images whose perceptual hashes differ in at most this many of 256 bits are near duplicates;
-    0 takes identical hashes only. docs/platform.md says what each distance finds."""
-    slice_rows: int = Field(default=4_000_000, ge=1)
-    """Hashes that a grouping task holds, some 100 bytes each; more means fewer tasks, each of
-    which reads the whole table of hashes."""
-
-
-class RunUnits(Protocol):
-    """Runs those units of a list of work that are not yet published; see ``cluster.units``."""
-
-    def __call__(
-        self,
-        location: Location,
-        pieces: Sequence[Piece],
-        work: Callable[[int, Piece], UnitRecord],
-        *,
-        label: str,
-    ) -> list[UnitRecord]:
-        """The records of all units, in order."""
-        ...
+_HASHED = -1  # stands for a unit that is there already
 
 
 def dedupe(
@@ -97,25 +68,25 @@ def group(
         All units of the dataset, and what was found.
     """
     distinct_at, links_at, groups_at = (location / n for n in ("_distinct", "_links", "_groups"))
-    table = HashTable.of(location, hashed, config.slice_rows)
+    table = HashTable.of(location, hashed, config.unit_rows)
 
     def collapsing(number: int, _: int) -> UnitRecord:
         return collapse(distinct_at, number, table)
 
-    collapsed = run_units(distinct_at, range(table.slices), collapsing, label="collapse")
-    distinct = Distinct.of(distinct_at, collapsed)
+    collapsed = run_units(distinct_at, range(table.partitions), collapsing, label="collapse")
+    distinct = DistinctHashes.of(distinct_at, collapsed)
 
-    def searching(number: int, piece: Search) -> UnitRecord:
-        return find_links(links_at, number, piece, distinct, config.distance)
+    def searching(number: int, unit: Search) -> UnitRecord:
+        return find_links(links_at, number, unit, distinct, config.distance)
 
-    pieces = plan_search(distinct.rows, config.distance, config.slice_rows)
-    linked = run_units(links_at, pieces, searching, label="search")
+    searches = plan_search(distinct.rows, config.distance, config.unit_rows)
+    linked = run_units(links_at, searches, searching, label="search")
     form_groups(groups_at, links_at, linked, distinct)
 
-    def naming(unit: int, piece: int) -> UnitRecord:
-        return name_duplicates(unit, piece, table, distinct, groups_at, config.distance)
+    def naming(number: int, partition: int) -> UnitRecord:
+        return name_duplicates(number, partition, table, distinct, groups_at, config.distance)
 
-    todo = [*[_HASHED] * len(hashed), *range(table.slices)]
+    todo = [*[_HASHED] * len(hashed), *range(table.partitions)]
     units = run_units(location, todo, naming, label="name")
     return units, _figures(linked, units[len(hashed) :])
 

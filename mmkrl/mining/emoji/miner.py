@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from mmkrl.mining.candidates import Finding, NotUsable, Texts
 from mmkrl.mining.emoji.sequences import compose, strip_tones
+from mmkrl.mining.text_miner import TextMiner
 
 
 @dataclass(frozen=True)
-class EmojiMiner:
+class EmojiMiner(TextMiner):
     """Reads composed emoji.
 
     Attributes:

@@ -16,10 +16,13 @@ from torch.nn import functional
 from mmkrl.data.sampling.relationships import RelationshipSampler
 from mmkrl.data.splits.names import TRAIN, VALIDATION
 from mmkrl.data.views.knowledge import Knowledge, chunks
+from mmkrl.evaluate.metrics.metric import measure
 from mmkrl.evaluate.metrics.ranking import retrieval_metrics
 from mmkrl.evaluate.metrics.recognition import recognition
+from mmkrl.evaluate.metrics.registry import metrics
 from mmkrl.evaluate.tasks.pools import Pool
-from mmkrl.models.bcdnn.model import BCDNN, VARIANTS, BCDNNConfig
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.models.bcdnn.model import BCDNN
 from mmkrl.train.learner import Batch, Phase
 
 _PROJECTED = 8192  # training images, spread over all, that the principal directions come from
@@ -30,21 +33,12 @@ class BCDNNLearner:
 
     Args:
         knowledge: Relationships and images.
-        config: Network and alternation.
-        variant: ``full``; ``text_to_image`` (vision never teaches text, same number of steps);
-            ``text_only`` (the text phases alone); ``image_only`` (images regress to the mean of
-            the word vectors, text learns nothing).
-        batch_size: Rows of a global batch.
+        config: Network, alternation and which variant of it.
     """
 
-    def __init__(
-        self, knowledge: Knowledge, config: BCDNNConfig, *, variant: str, batch_size: int
-    ) -> None:
-        assert variant in VARIANTS
+    def __init__(self, knowledge: Knowledge, config: BCDNNConfig) -> None:
         self._knowledge = knowledge
         self._config = config
-        self._variant = variant
-        self._batch_size = batch_size
         relationships, images = knowledge.relationships, knowledge.images
         self._train = relationships.index(TRAIN)
         self._train_images = images.index(TRAIN)
@@ -60,23 +54,23 @@ class BCDNNLearner:
     def phases(self) -> list[Phase]:
         """The schedule of the variant; every variant's branches get the same number of steps."""
         c = self._config
-        image = Phase("image", c.image_steps * c.rounds, c.image_rate, "image")
-        text = Phase("text", c.text_steps * (c.rounds + 1), c.text_rate, "text")
-        if self._variant == "image_only":
+        image = Phase("image", c.image_steps * c.rounds, c.image_learning_rate, "image")
+        text = Phase("text", c.text_steps * (c.rounds + 1), c.text_learning_rate, "text")
+        if self._config.variant == "image_only":
             return [image]
-        if self._variant == "text_only":
+        if self._config.variant == "text_only":
             return [text]
-        if self._variant == "text_to_image":
+        if self._config.variant == "text_to_image":
             return [text, image]
-        phases = [Phase("text_0", c.text_steps, c.text_rate, "text")]
+        phases = [Phase("text_0", c.text_steps, c.text_learning_rate, "text")]
         for k in range(1, c.rounds + 1):
-            phases.append(Phase(f"image_{k}", c.image_steps, c.image_rate, "image"))
-            phases.append(Phase(f"text_{k}", c.text_steps, c.text_rate, "text"))
+            phases.append(Phase(f"image_{k}", c.image_steps, c.image_learning_rate, "image"))
+            phases.append(Phase(f"text_{k}", c.text_steps, c.text_learning_rate, "text"))
         return phases
 
     @torch.no_grad()
     def begin(self, phase: Phase) -> None:
-        """Let the branch that will not learn say what it knows."""
+        """Compute the targets of this phase with the frozen branch."""
         self.module.eval()
         if phase.branch == "image":
             self.module.taught.copy_(self.text_vectors())
@@ -99,26 +93,28 @@ class BCDNNLearner:
         text_RD = self.text_vectors().cpu()
         image_UD = self.image_vectors(pool.image_U.numpy()).cpu()
         retrieval = retrieval_metrics(
-            text_RD[pool.label_R], image_UD, relevance=pool.images_of_texts, cutoffs=(1,)
+            text_RD[pool.label_R],
+            image_UD,
+            relevance=pool.images_of_texts,
+            metrics=metrics("mAP"),
         )
         candidate_C = torch.from_numpy(self._knowledge.relationships.index(VALIDATION))
-        hits = recognition(
+        ranking = recognition(
             image_UD[pool.place_N],
             text_RD[candidate_C],
             target_Q=torch.searchsorted(candidate_C, pool.label_N),
             right=pool.right(candidate_C),
-            cutoffs=(1,),
         )
         return {
-            "text_to_image_map": float(retrieval.average_precision.mean()),
-            "recognition_top_1": float(hits.hit_at[1].mean()),
+            "text_to_image_map": float(retrieval.values["mAP"].mean()),
+            "recognition_top_1": float(measure(ranking, metrics("top-1"))["top-1"].mean()),
         }
 
     @torch.no_grad()
     def text_vectors(self) -> Tensor:
         """Unit vectors of all relationships, shape (R, D); of ``image_only``, mean word vectors."""
         word_R3W = self._knowledge.relationships.word_R3W.to(self._device)
-        if self._variant != "image_only":
+        if self._config.variant != "image_only":
             vectors: Tensor = self.module.text(word_R3W)
             return vectors
         return mean_word_vectors(word_R3W, self._train, self._config.dimension)
@@ -151,7 +147,9 @@ class BCDNNLearner:
 
     def _image_batch(self, generator: np.random.Generator, seed: int) -> Batch:
         images = self._knowledge.images
-        drawn = self._train_images[generator.integers(0, len(self._train_images), self._batch_size)]
+        drawn = self._train_images[
+            generator.integers(0, len(self._train_images), self._config.batch_size)
+        ]
         rows = {
             "feature": images.features(drawn),
             "label": torch.from_numpy(images.label_N[drawn]),
@@ -160,8 +158,7 @@ class BCDNNLearner:
 
     def _text_batch(self, phase: Phase, generator: np.random.Generator, seed: int) -> Batch:
         relationships = self._knowledge.relationships
-        self.module.bi_enhanced = phase.name not in ("text_0", "text")
-        drawn = self._sampler.anchors(self._batch_size, generator)
+        drawn = self._sampler.anchors(self._config.batch_size, generator)
         part_B3 = relationships.part_R3[self._train[drawn]]
         rows = {
             "label": torch.from_numpy(self._train[drawn]),
@@ -174,7 +171,8 @@ class BCDNNLearner:
             "pool": torch.from_numpy(pool),
             "pool_words": relationships.word_R3W[torch.from_numpy(pool)],
         }
-        return Batch(rows, shared, seed=seed)
+        bi_enhanced = phase.name not in ("text_0", "text")
+        return Batch(rows, shared, seed=seed, settings={"bi_enhanced": bi_enhanced})
 
     def _words(self, part_B3: npt.NDArray[np.int64]) -> Tensor:
         """Word vectors of relationships given by their parts, shape (B, 3, W)."""

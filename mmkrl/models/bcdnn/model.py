@@ -18,74 +18,25 @@ The branches here are pure functions of word vectors and features; how they teac
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmkrl.config import Section
+from mmkrl.data.views.moments import floored
 from mmkrl.losses.cross_modal import distillation, hardest_triplets, multivariate_regression
 from mmkrl.losses.relationship import (
     graded_relationship,
     translation_consistency,
     triplet_relationship,
 )
-from mmkrl.train.dropout import Noise
+from mmkrl.models.bcdnn.config import BCDNNConfig
+from mmkrl.train.dropout import ShardInvariantDropout
 from mmkrl.train.learner import Batch
 
-VARIANTS = ("full", "text_to_image", "text_only", "image_only")
 _WHITENING_FLOOR = 0.1  # directions weaker than this share of the strongest are left out
 _OVERSAMPLING = 32  # directions sought beyond those that are kept
 _DEVIATION_FLOOR = 0.1  # features vary at least this share of the mean deviation
-
-
-class BCDNNConfig(Section):
-    """The network and how its branches teach each other."""
-
-    dimension: int = Field(default=300, ge=8, json_schema_extra={"search": [128, 300, 512]})
-    """Dimension of the knowledge space."""
-    hidden: int = Field(default=1024, ge=8, json_schema_extra={"search": [512, 1024]})
-    """Width of each branch's hidden layer."""
-    projection: int | None = Field(
-        default=512, ge=8, json_schema_extra={"search": [256, 512, 1024]}
-    )
-    """Principal directions of the training images' features that the visual branch sees, whitened;
-    none, or more than the features have, leaves the features as they are."""
-    dropout: float = Field(default=0.3, ge=0, lt=1, json_schema_extra={"search": [0.1, 0.6]})
-    """Probability of dropping a hidden unit."""
-    strategy: Literal["graded", "triplet", "translation"] = "graded"
-    """Text loss: ``graded`` order of shared slots; ``triplet``, the plain triplets; or
-    ``translation``, TransE's energy of the parts alone."""
-    margin: float = Field(default=0.2, gt=0, le=1, json_schema_extra={"search": [0.05, 0.5]})
-    """Margin of every triplet, in cosine."""
-    translation_weight: float = Field(default=0.1, ge=0)
-    """Weight of the parts' TransE consistency beside the other text losses."""
-    rounds: int = Field(default=3, ge=1, le=20)
-    """K, how often the branches teach each other."""
-    text_steps: int = Field(default=200, ge=1)
-    """Optimiser steps of each textual phase."""
-    image_steps: int = Field(default=600, ge=1)
-    """Optimiser steps of each visual phase."""
-    text_rate: float = Field(default=5e-4, gt=0, json_schema_extra={"search": [1e-4, 2e-3]})
-    """Peak learning rate of the textual branch."""
-    image_rate: float = Field(default=1e-3, gt=0, json_schema_extra={"search": [2e-4, 5e-3]})
-    """Peak learning rate of the visual branch."""
-    memory: float = Field(default=0.8, ge=0, le=1, json_schema_extra={"search": [0.2, 0.95]})
-    """Alpha: share of its former vector in what a relationship is pulled towards; the rest is its
-    visual prototype."""
-    distillation_weight: float = Field(default=1.0, ge=0)
-    """Beta: weight of that pull."""
-    cross_modal_weight: float = Field(
-        default=30.0, ge=0, json_schema_extra={"search": [3.0, 100.0]}
-    )
-    """Gamma: weight of the triplets between text vectors and visual prototypes. They are small
-    beside the other losses: on validation, 1 is hardly felt and 30 to 100 are best."""
-    pool: int = Field(default=256, ge=2)
-    """Relationships drawn each step as cross-modal negatives."""
-    hardest: int = Field(default=10, ge=1)
-    """How many of them, the hardest, count for each anchor."""
 
 
 class TextBranch(nn.Module):
@@ -125,12 +76,12 @@ class TextBranch(nn.Module):
         """Word vectors with unit variance in each slot's strong directions, shape (B, 3, W)."""
         return torch.einsum("bsw,swv->bsv", word_B3W - self.word_mean, self.whitening)
 
-    def forward(self, word_B3W: Tensor, noise: Noise | None = None) -> Tensor:
+    def forward(self, word_B3W: Tensor, drop: ShardInvariantDropout | None = None) -> Tensor:
         """Unit knowledge vectors of shape (B, D)."""
         flat_BW = self.whiten(word_B3W).flatten(start_dim=1)
         hidden_BH = functional.relu(self.hidden(flat_BW))
-        if noise is not None:
-            hidden_BH = noise.dropout(hidden_BH, self.dropout, layer=0)
+        if drop is not None:
+            hidden_BH = drop(hidden_BH, self.dropout, layer=0)
         return functional.normalize(self.linear(flat_BW) + self.correction(hidden_BH), dim=1)
 
     def part_vectors(self, word_B3W: Tensor) -> Tensor:
@@ -164,7 +115,7 @@ class ImageBranch(nn.Module):
     def fit_scale(self, mean_F: Tensor, deviation_F: Tensor) -> None:
         """Take the features' mean and deviation from training images."""
         self.feature_mean.copy_(mean_F)
-        self.feature_deviation.copy_(_floored(deviation_F.float()))
+        self.feature_deviation.copy_(floored(deviation_F.float(), _DEVIATION_FLOOR))
 
     def fit_directions(self, feature_NF: Tensor) -> None:
         """Take the principal directions from some training images; the scale must be fitted.
@@ -182,18 +133,18 @@ class ImageBranch(nn.Module):
         direction_FP = direction_FQ[:, :count]
         deviation_P = (standard_NF @ direction_FP).square().mean(dim=0).sqrt()
         self.direction_FP.zero_()
-        self.direction_FP[:, :count] = direction_FP / _floored(deviation_P)
+        self.direction_FP[:, :count] = direction_FP / floored(deviation_P, _DEVIATION_FLOOR)
 
-    def forward(self, feature_BF: Tensor, noise: Noise | None = None) -> Tensor:
+    def forward(self, feature_BF: Tensor, drop: ShardInvariantDropout | None = None) -> Tensor:
         """Predicted knowledge vectors of shape (B, D), not normalised."""
         input_BP = self._standard(feature_BF)
         if self.projected:
             input_BP = input_BP @ self.direction_FP
-        if noise is not None:
-            input_BP = noise.dropout(input_BP, self.dropout / 2, layer=1)
+        if drop is not None:
+            input_BP = drop(input_BP, self.dropout / 2, layer=1)
         hidden_BH = functional.relu(self.hidden(input_BP))
-        if noise is not None:
-            hidden_BH = noise.dropout(hidden_BH, self.dropout, layer=2)
+        if drop is not None:
+            hidden_BH = drop(hidden_BH, self.dropout, layer=2)
         result_BD: Tensor = self.output(hidden_BH)
         return result_BD
 
@@ -203,11 +154,6 @@ class ImageBranch(nn.Module):
     def embed(self, feature_BF: Tensor) -> Tensor:
         """Unit knowledge vectors of shape (B, D)."""
         return functional.normalize(self(feature_BF), dim=1)
-
-
-def _floored(deviation_F: Tensor) -> Tensor:
-    """Deviations without the very small ones, which would turn noise into signal."""
-    return deviation_F.clamp(min=float(_DEVIATION_FLOOR * deviation_F.mean().clamp(min=1e-12)))
 
 
 class BCDNN(nn.Module):
@@ -230,15 +176,16 @@ class BCDNN(nn.Module):
         self.image = ImageBranch(features, config)
         self.register_buffer("taught", torch.zeros(relationships, config.dimension))
         self.register_buffer("seen", torch.zeros(relationships, config.dimension))
-        self.bi_enhanced = False  # whether the visual branch already has something to teach
 
     def forward(self, branch: str, batch: Batch) -> dict[str, Tensor]:
         """The named losses of one step; their sum is minimised.
 
         Args:
             branch: ``text`` or ``image``, the branch that learns.
-            batch: As made by the learner; ``taught`` holds the targets of the images, ``seen``
-                the visual prototypes of the relationships.
+            batch: As made by the learner. Its setting ``bi_enhanced`` says whether the visual
+                branch already has something to teach: ``taught`` then holds the former vectors and
+                ``seen`` the visual prototypes of the relationships. Of images, ``taught`` holds the
+                targets.
         """
         if branch == "image":
             return self._image_losses(batch)
@@ -248,13 +195,13 @@ class BCDNN(nn.Module):
         losses = {"relationship": self._relationship(batch, anchor_BD)}
         if self.config.translation_weight:
             losses["translation"] = self.config.translation_weight * self._translation(batch)
-        if self.bi_enhanced:
+        if batch.settings.get("bi_enhanced"):
             losses |= self._taught_by_images(batch, anchor_BD)
         return losses
 
     def _image_losses(self, batch: Batch) -> dict[str, Tensor]:
-        noise = Noise(batch.seed, batch.start, batch.total)
-        prediction_BD = self.image(batch.rows["feature"], noise)
+        drop = ShardInvariantDropout(batch.seed, batch.start, batch.total)
+        prediction_BD = self.image(batch.rows["feature"], drop)
         target_BD = self.taught[batch.rows["label"]]
         return {"regression": multivariate_regression(prediction_BD, target_BD)}
 
@@ -273,14 +220,14 @@ class BCDNN(nn.Module):
         """The vision-to-text half: towards the prototypes, and away from others' prototypes."""
         config, label_B = self.config, batch.rows["label"]
         pool_C = batch.shared["pool"]
-        noise = Noise(batch.seed * 4 + 3, 0, len(pool_C))
-        pool_CD = self.text(batch.shared["pool_words"], noise)
+        drop = ShardInvariantDropout(batch.seed * 4 + 3, 0, len(pool_C))
+        pool_CD = self.text(batch.shared["pool_words"], drop)
         seen_BD = self.seen[label_B]
         target_BD = functional.normalize(
             config.memory * self.taught[label_B] + (1 - config.memory) * seen_BD, dim=1
         )
         same_BC = label_B[:, None] == pool_C[None, :]
-        hinge = partial(hardest_triplets, margin=config.margin, hardest=config.hardest)
+        hinge = partial(hardest_triplets, margin=config.margin, top_k=config.top_k)
         text_to_image = hinge(anchor_BD, seen_BD, self.seen[pool_C], same_BC)
         image_to_text = hinge(seen_BD, anchor_BD, pool_CD, same_BC)
         return {
@@ -289,6 +236,6 @@ class BCDNN(nn.Module):
         }
 
     def _embed(self, batch: Batch, rows: str, use: int) -> Tensor:
-        noise = Noise(batch.seed * 4 + use, batch.start, batch.total)
-        result_BD: Tensor = self.text(batch.rows[rows], noise)
+        drop = ShardInvariantDropout(batch.seed * 4 + use, batch.start, batch.total)
+        result_BD: Tensor = self.text(batch.rows[rows], drop)
         return result_BD

@@ -1,108 +1,80 @@
-"""Where images and captions come from: a corpus and its features, or pairs of given vectors."""
+"""What dual encoders learn from: a captioned corpus and its features, or pairs of given vectors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from functools import cached_property
 
-from mmkrl.config import check
-from mmkrl.data.dataset import Dataset
-from mmkrl.data.views.captions import Captions, CaptionSplit, load_captions
-from mmkrl.data.views.mapped_features import Backbones
+from mmkrl.data.views.captions import Captions, load_captions
 from mmkrl.data.views.mapped_pictures import map_pictures
 from mmkrl.data.views.wikipedia import wikipedia_captions
+from mmkrl.data.views.words import WordVectors, load_words
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.engines import Source
 from mmkrl.encoders.views import Pictures
 from mmkrl.errors import UserError
-from mmkrl.models.captions.fine_tune_config import FineTuneConfig
+from mmkrl.models.captions.config import FineTuneConfig
+from mmkrl.models.config import CORPUS, FEATURES
+from mmkrl.models.family import Sources
 
 
-class CaptionData(Protocol):
-    """What dual encoders learn from; it must pickle."""
+class CaptionData:
+    """Images and captions, and what some models want beside them.
 
-    @property
-    def words(self) -> str:
-        """Pretrained word vectors; see :func:`mmkrl.data.views.words.load_words`."""
-        ...
-
-    def load(self) -> Captions:
-        """Images and captions."""
-        ...
-
-    def pictures(self, captions: Captions, tune: FineTuneConfig) -> Pictures:
-        """The captioned images themselves, for the backbone that gave their features.
-
-        Args:
-            captions: The data, loaded.
-            tune: What the backbone shall see.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class CorpusCaptions:
-    """The captioned images of a corpus.
-
-    Attributes:
-        corpus: Output of the job ``ingest``.
-        extracted: Features of its images.
-        features: Whose features; see :func:`~mmkrl.data.views.mapped_features.map_features`.
-        words: Pretrained word vectors; see :func:`mmkrl.data.views.words.load_words`.
-        division: How images are divided whose source does not say.
-        cache: Folder on the worker's disk for mapped features and pictures.
+    Args:
+        sources: Where they come from: ``train.captions_from``, or a corpus and its features.
     """
 
-    corpus: Dataset
-    extracted: Dataset
-    features: Backbones
-    words: str
-    division: CaptionSplit
-    cache: Path
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
-    def load(self) -> Captions:
-        """Images and captions."""
+    @cached_property
+    def captions(self) -> Captions:
+        """Images and captions by split."""
+        config, datasets = self._sources.config, self._sources.datasets
+        division = config.caption_split
+        if config.captions_from is not None:
+            validation, seed = division.validation, division.seed
+            return wikipedia_captions(config.captions_from, validation=validation, seed=seed)
         return load_captions(
-            self.corpus,
-            self.extracted,
-            self.cache,
-            backbones=self.features,
-            division=self.division,
+            datasets[CORPUS],
+            datasets[FEATURES],
+            self._sources.cache,
+            backbones=config.features,
+            division=division,
         )
 
-    def pictures(self, captions: Captions, tune: FineTuneConfig) -> Pictures:
-        """The images, decoded as they were for their features but in the size asked for."""
-        extract = check(self.extracted.manifest.config, ExtractConfig)
-        size = tune.image_size or extract.image_size
-        extract = extract.only(self.features).model_copy(update={"image_size": size})
-        source = Source.configured(extract, extract.backbones[0])
-        return Pictures(map_pictures(self.corpus, captions.ids, self.cache), extract, source)
+    @cached_property
+    def words(self) -> WordVectors:
+        """Pretrained word vectors."""
+        return load_words(self._sources.config.words)
 
+    def extract(self, tune: FineTuneConfig | None) -> ExtractConfig | None:
+        """How pictures become features; None where features came as such.
 
-@dataclass(frozen=True)
-class GivenPairs:
-    """Pairs of an image and a text that come as vectors.
+        Args:
+            tune: Of a model whose encoder is fine-tuned; it may see another size.
+        """
+        if self._sources.config.captions_from is not None:
+            return None
+        extract = self._sources.extract
+        size = tune.image_size if tune and tune.image_size else extract.image_size
+        return extract.model_copy(update={"image_size": size})
 
-    Attributes:
-        path: File with the pairs; see :func:`~mmkrl.data.views.wikipedia.wikipedia_captions`.
-        words: Pretrained word vectors, which such texts have no use for.
-        division: Its validation share is held out of the training pairs.
-    """
+    def pictures(self, tune: FineTuneConfig) -> Pictures:
+        """The captioned images themselves, for the encoder that gave their features.
 
-    path: str
-    words: str
-    division: CaptionSplit
+        They are decoded as they were for their features, but in the size asked for.
 
-    def load(self) -> Captions:
-        """Images and captions."""
-        division = self.division
-        return wikipedia_captions(self.path, validation=division.validation, seed=division.seed)
-
-    def pictures(self, captions: Captions, tune: FineTuneConfig) -> Pictures:  # noqa: ARG002 - the protocol's
-        """There are none.
+        Args:
+            tune: What the encoder shall see.
 
         Raises:
-            UserError: always.
+            UserError: there are none, only vectors.
         """
-        raise UserError(f"fine_tune needs pictures, and {self.path} has vectors alone")
+        extract = self.extract(tune)
+        if extract is None:
+            given = self._sources.config.captions_from
+            raise UserError(f"fine_tune needs pictures, and {given} has vectors alone")
+        source = Source.configured(extract, extract.backbones[0])
+        corpus, cache = self._sources.datasets[CORPUS], self._sources.cache
+        return Pictures(map_pictures(corpus, self.captions.ids, cache), extract, source)

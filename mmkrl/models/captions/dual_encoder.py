@@ -1,11 +1,22 @@
-"""The dual encoder: images and captions in one space, by triplet ranking.
+"""The dual encoder: images and captions in one space, by a contrastive loss.
 
-UVS (Kiros et al. 2014), VSE++ (Faghri et al. 2018), order embeddings (Vendrov et al. 2016), and so
-the system of Yang et al. (KSEM 2019, "Multimodal learning with triplet ranking loss for visual
-semantic embedding learning"), of which only the parts are known: a CNN, a GRU and this loss. From
-the papers: the linear map of unit-length features, the GRU's last state, the hinge and its mining,
-the margin. Ours: both modalities have unit length in training, too (UVS normalises images in its
-tests alone); the mask of other captions of the same image; features may be standardised; dropout.
+Yang, Li, He, Wei, Liu, Liao, "Multimodal learning with triplet ranking loss for visual semantic
+embedding learning" (KSEM 2019, LNAI 11775). Of it only a preview is public: a CNN (VGG-19) for
+images, a GRU for texts, the triplet ranking loss between them, Adam; and sums of image and word
+vectors that find images. What it leaves open is taken from the systems that it builds on:
+
+* UVS: Kiros, Salakhutdinov, Zemel, "Unifying visual-semantic embeddings with multimodal neural
+  language models" (2014), and its code: a linear map of CNN features of unit length, random words
+  of 300 numbers, the last state of a GRU with orthogonal weights, 1,024 numbers in common; the
+  margin 0.2 and the sum over all negatives; batches of 128, Adam at 2e-4, clipped gradients.
+* VSE++: Faghri, Fleet, Kiros, Fidler, "VSE++: improving visual-semantic embeddings with hard
+  negatives" (BMVC 2018): both modalities of unit length in training, too, and the hardest negative.
+* Order embeddings: Vendrov, Kiros, Fidler, Urtasun, "Order-embeddings of images and language" (ICLR
+  2016): the order measure of absolute values, the margin 0.05.
+
+Ours: other captions of the same image are no negatives; the warm-up with all negatives;
+standardised features, the hidden layer and dropout; the mean of words in place of the GRU; other
+losses than triplet ranking. Large batches (:mod:`mmkrl.train.gradient_cache`) change no result.
 """
 
 from __future__ import annotations
@@ -14,15 +25,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmkrl.data.views.moments import floored
 from mmkrl.data.views.vocabulary import Vocabulary
 from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError
-from mmkrl.losses.captions import SCORES, Mining, negatives, triplet_ranking
+from mmkrl.losses.captions import SCORES, negatives
+from mmkrl.losses.contrastive import PairScores
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.text_encoders import GRUEncoder, Layers, MeanEncoder, WordTable
-from mmkrl.train.dropout import Noise
-from mmkrl.train.gathered import gathered
-from mmkrl.train.gradient_cache import Piece, in_pieces
+from mmkrl.train.distributed import all_gather_with_grad
+from mmkrl.train.dropout import ShardInvariantDropout
+from mmkrl.train.gradient_cache import in_micro_batches
 from mmkrl.train.learner import Batch
 
 _FEATURES, _HIDDEN = 20, 21  # numbers of the layers that drop
@@ -48,20 +61,19 @@ class ImageEncoder(nn.Module):
 
     def fit_scale(self, mean_F: Tensor, deviation_F: Tensor) -> None:
         """Take the features' mean and deviation from training images."""
-        least = float(_DEVIATION_FLOOR * deviation_F.mean().clamp(min=1e-12))
         self.mean_F.copy_(mean_F)
-        self.deviation_F.copy_(deviation_F.clamp(min=least))
+        self.deviation_F.copy_(floored(deviation_F, _DEVIATION_FLOOR))
 
-    def forward(self, feature_BF: Tensor, noise: Noise | None) -> Tensor:
+    def forward(self, feature_BF: Tensor, drop: ShardInvariantDropout | None) -> Tensor:
         """Vectors of shape (B, D)."""
         if self.scale == "unit":
             feature_BF = functional.normalize(feature_BF, dim=1)
         else:
             feature_BF = (feature_BF - self.mean_F) / self.deviation_F
-        if noise is not None:
-            feature_BF = noise.dropout(feature_BF, self.dropout, _FEATURES)
+        if drop is not None:
+            feature_BF = drop(feature_BF, self.dropout, _FEATURES)
         if self.layers is not None:
-            return self.layers(feature_BF, noise)  # type: ignore[no-any-return]
+            return self.layers(feature_BF, drop)  # type: ignore[no-any-return]
         assert self.linear is not None
         return self.linear(feature_BF)  # type: ignore[no-any-return]
 
@@ -104,9 +116,9 @@ class DualEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.mining: Mining = config.mining  # the learner's phases change it
         self.image = ImageEncoder(features, config)
         self.text = make_text_encoder(source, words, config)
+        self.loss = config.loss.build()
         digest = b"" if isinstance(source, int) else bytes.fromhex(source.digest)
         self.register_buffer("vocabulary_digest", torch.tensor(list(digest), dtype=torch.uint8))
         self.register_load_state_dict_pre_hook(_same_vocabulary)  # type: ignore[no-untyped-call]
@@ -117,7 +129,8 @@ class DualEncoder(nn.Module):
         Args:
             branch: Which encoder learns; empty for both.
             batch: Pairs as rows: ``feature`` of images, ``word`` and ``length`` (or
-                ``text_feature``) of captions, and ``image``, the number of each pair's image.
+                ``text_feature``) of captions, and ``image``, the number of each pair's image. Its
+                setting ``warmup`` says whether the loss is that of the warm-up.
         """
         image_BD, text_BD = self.encode(batch)
         return {"ranking": self.ranking(batch, image_BD, text_BD)}
@@ -126,15 +139,15 @@ class DualEncoder(nn.Module):
         """The vectors of a batch's images and captions, of shape (B, D) each."""
         rows = batch.rows
 
-        def both(piece: Piece) -> Tensor:
-            noise = Noise(batch.seed, batch.start + piece.start, batch.total)
-            part = {name: value[piece] for name, value in rows.items()}
-            feature_PF = self.features_of(part)
+        def both(micro_batch: slice) -> Tensor:
+            drop = ShardInvariantDropout(batch.seed, batch.start + micro_batch.start, batch.total)
+            some = {name: value[micro_batch] for name, value in rows.items()}
+            feature_MF = self.features_of(some)
             return torch.cat(
-                [self.image_vectors(feature_PF, noise), self.text_vectors(part, noise)], dim=1
+                [self.image_vectors(feature_MF, drop), self.text_vectors(some, drop)], dim=1
             )
 
-        vector_B2D = in_pieces(both, len(rows["image"]), self.config.held)
+        vector_B2D = in_micro_batches(both, len(rows["image"]), self.config.micro_batch_size)
         image_BD, text_BD = vector_B2D.chunk(2, dim=1)
         return image_BD, text_BD
 
@@ -142,50 +155,43 @@ class DualEncoder(nn.Module):
         """Feature vectors of images, shape (B, F), of what a batch holds of them."""
         return rows["feature"]
 
-    def image_vectors(self, feature_BF: Tensor, noise: Noise | None = None) -> Tensor:
+    def image_vectors(
+        self, feature_BF: Tensor, drop: ShardInvariantDropout | None = None
+    ) -> Tensor:
         """Unit vectors of images, shape (B, D); of the order measure, not negative."""
         with self._precision(feature_BF):
-            vector_BD = self.image(feature_BF, noise)
+            vector_BD = self.image(feature_BF, drop)
         return self._placed(vector_BD)
 
-    def text_vectors(self, rows: dict[str, Tensor], noise: Noise | None = None) -> Tensor:
+    def text_vectors(
+        self, rows: dict[str, Tensor], drop: ShardInvariantDropout | None = None
+    ) -> Tensor:
         """Unit vectors of captions, shape (B, D).
 
         Args:
             rows: ``word`` and ``length``, or ``text_feature``.
-            noise: Source of the masks; none drops nothing.
+            drop: Masks of training; None drops nothing.
         """
         given = "text_feature" in rows
         names = ("text_feature",) if given else ("word", "length")
         with self._precision(rows[names[0]]):
-            vector_BD = self.text(*(rows[name] for name in names), noise)
+            vector_BD = self.text(*(rows[name] for name in names), drop)
         return self._placed(vector_BD)
 
     def ranking(self, batch: Batch, image_BD: Tensor, text_BD: Tensor) -> Tensor:
-        """The loss of both directions, of this process's pairs against those of all."""
-        config, image_B = self.config, batch.rows["image"]
-        image_T = gathered(image_B)
+        """The contrastive loss of this process's pairs, against those of all processes."""
+        image_B = batch.rows["image"]
+        image_N = all_gather_with_grad(image_B)
         match_B = torch.arange(len(image_B), device=image_B.device) + batch.start
-        counted_BT = negatives(image_B, image_T, match_B, masked=config.masked)
-        both_ways = [
-            triplet_ranking(
-                score_BT,
-                match_B,
-                counted_BT,
-                margin=config.margin,
-                mining=self.mining,
-                hardest=config.hardest,
-            )
-            for score_BT in self._scores(image_BD, text_BD)
-        ]
-        return torch.stack(both_ways).sum()
-
-    def _scores(self, image_BD: Tensor, text_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Of local images for all captions, and of local captions for all images, (B, T) each."""
+        negative_BN = negatives(image_B, image_N, match_B, masked=self.config.masked)
         score = SCORES[self.config.measure]
-        text_TD, image_TD = gathered(text_BD), gathered(image_BD)
-        score_BT = score(image_BD, text_TD)
-        return score_BT, (score_BT if text_TD is text_BD else score(image_TD, text_BD)).T
+        text_ND, image_ND = all_gather_with_grad(text_BD), all_gather_with_grad(image_BD)
+        score_BN = score(image_BD, text_ND)
+        alone = text_ND is text_BD  # one process: captions to images is the same table, turned
+        other_BN = (score_BN if alone else score(image_ND, text_BD)).T
+        pairs = PairScores(score_BN, other_BN, match_B, negative_BN)
+        loss: Tensor = self.loss(pairs, warmup=bool(batch.settings.get("warmup")))
+        return loss
 
     def _placed(self, vector_BD: Tensor) -> Tensor:
         vector_BD = functional.normalize(vector_BD.float(), dim=1)

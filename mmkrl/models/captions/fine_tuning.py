@@ -22,9 +22,8 @@ from mmkrl.data.views.words import WordVectors
 from mmkrl.encoders.engines import FromPixels
 from mmkrl.encoders.views import Pictures, Views
 from mmkrl.errors import UserError
-from mmkrl.models.captions.config import CaptionConfig
+from mmkrl.models.captions.config import CaptionConfig, FineTuneConfig
 from mmkrl.models.captions.dual_encoder import DualEncoder
-from mmkrl.models.captions.fine_tune_config import FineTuneConfig
 from mmkrl.models.captions.learner import CaptionLearner
 from mmkrl.train.learner import Batch, Phase
 
@@ -114,7 +113,7 @@ class FineTuningLearner(CaptionLearner):
         source, length = self._pictures.source, self._features
         if source.length != length:
             raise UserError(
-                f"fine_tune: the backbone {source.backbone.name} gives vectors of {source.length} "
+                f"fine_tune: the backbone {source.encoder.name} gives vectors of {source.length} "
                 f"numbers, and the features have {length}: train.features must name it alone"
             )
         with torch.random.fork_rng(devices=[]):  # the encoders start as they would without it
@@ -124,14 +123,17 @@ class FineTuningLearner(CaptionLearner):
     def phases(self) -> list[Phase]:
         """Training on features, then with the backbone."""
         tune, config = self._tune, self._config
-        last = self._phase(FINE_TUNE, tune.epochs, config.final_rate)
+        last = self._phase(FINE_TUNE, tune.epochs, config.final_learning_rate)
         last = replace(
             last,
-            learning_rate=config.learning_rate * tune.rate,
-            rates={BACKBONE: tune.backbone_rate},
+            learning_rate=config.learning_rate * tune.learning_rate_scale,
+            learning_rate_scales={BACKBONE: tune.backbone_learning_rate_scale},
             validate_steps=max(1, round(last.steps / tune.epochs)),
         )
-        return [*(replace(phase, rates={BACKBONE: 0.0}) for phase in super().phases()), last]
+        return [
+            *(replace(phase, learning_rate_scales={BACKBONE: 0.0}) for phase in super().phases()),
+            last,
+        ]
 
     def begin(self, phase: Phase) -> None:
         """From the last phase on, images are what the backbone sees."""

@@ -62,6 +62,7 @@ class CaptionLearner:
         self._train_N = captions.captions(TRAIN)
         self._epochs = ShuffledEpochs(len(self._train_N), seed)
         self.vocabulary = vocabulary
+        self.word_dimension = words.dimension if words else 0
         self._encoded: EncodedTexts | None = None
         if config.reads_words:
             self.vocabulary = vocabulary or vocabulary_of(captions, config)
@@ -95,9 +96,9 @@ class CaptionLearner:
     def phases(self) -> list[Phase]:
         """Training, after a warm-up with the sum of all negatives if there is one."""
         config = self._config
-        phases = [self._phase(MAIN, config.epochs, config.final_rate)]
-        if config.warm_epochs:
-            phases.insert(0, self._phase(WARM, config.warm_epochs, 1.0))
+        phases = [self._phase(MAIN, config.epochs, config.final_learning_rate)]
+        if config.warmup_epochs:
+            phases.insert(0, self._phase(WARM, config.warmup_epochs, 1.0))
         return phases
 
     def _phase(self, name: str, epochs: float, final: float) -> Phase:
@@ -120,9 +121,9 @@ class CaptionLearner:
 
     def batch(self, phase: Phase, step: int, seed: int) -> Batch:
         """The global batch of a step: the next captions of shuffled epochs, with their images."""
-        self.module.mining = "sum" if phase.name == WARM else self._config.mining
         drawn = self._epochs.batch(phase.name, step, self._config.batch_size)
-        return Batch(self.pairs(self._train_N[drawn]), seed=seed)
+        rows = self.pairs(self._train_N[drawn])
+        return Batch(rows, seed=seed, settings={"warmup": phase.name == WARM})
 
     def pairs(self, caption_B: IntArray) -> dict[str, Tensor]:
         """Some captions and their images, as the model takes them.
@@ -163,7 +164,7 @@ class CaptionLearner:
     def image_vectors(self, index_N: IntArray) -> Tensor:
         """Unit vectors of some images, shape (N, D)."""
         self.module.eval()
-        parts = [self.module.image_vectors(self.image_features(part)) for part in _pieces(index_N)]
+        parts = [self.module.image_vectors(self.image_features(part)) for part in _chunks(index_N)]
         return torch.cat(parts)
 
     def image_features(self, index_B: IntArray) -> Tensor:
@@ -174,7 +175,7 @@ class CaptionLearner:
         """Unit vectors of some captions, shape (N, D)."""
         if self._encoded is not None:
             return self._read(self._encoded, index_N)
-        return torch.cat([self._vectors(self.text_rows(part)) for part in _pieces(index_N)])
+        return torch.cat([self._vectors(self.text_rows(part)) for part in _chunks(index_N)])
 
     def vectors_of(self, texts: list[str]) -> Tensor:
         """Unit vectors of any texts, single words among them, shape (N, D)."""
@@ -184,7 +185,7 @@ class CaptionLearner:
     def _read(self, texts: EncodedTexts, index_N: IntArray) -> Tensor:
         """Vectors of texts, those of like length encoded together."""
         order_N = np.argsort(np.diff(texts.start_C1)[index_N], kind="stable")
-        parts = [self._vectors(text_rows(texts, index_N[part])) for part in _pieces(order_N)]
+        parts = [self._vectors(text_rows(texts, index_N[part])) for part in _chunks(order_N)]
         sorted_ND = torch.cat(parts)
         vector_ND = torch.empty_like(sorted_ND)
         vector_ND[torch.from_numpy(order_N)] = sorted_ND
@@ -202,7 +203,7 @@ class CaptionLearner:
     def _scale(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the training images' features."""
         train_N = self._captions.images(TRAIN)
-        return mean_and_deviation(self._captions.features(part) for part in _pieces(train_N))
+        return mean_and_deviation(self._captions.features(part) for part in _chunks(train_N))
 
     def _tell(self) -> None:
         """Log what is not read of the captions."""
@@ -229,5 +230,5 @@ def text_rows(texts: EncodedTexts, index_B: IntArray) -> dict[str, Tensor]:
     return {"word": torch.from_numpy(word_BL), "length": torch.from_numpy(length_B)}
 
 
-def _pieces(index_N: IntArray) -> Iterator[IntArray]:
+def _chunks(index_N: IntArray) -> Iterator[IntArray]:
     return (index_N[start : start + _CHUNK] for start in range(0, len(index_N), _CHUNK))

@@ -12,8 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from mmkrl.data.views.vocabulary import PADDING, UNKNOWN, Vocabulary
 from mmkrl.data.views.words import WordVectors
 from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.gru import last_states
-from mmkrl.train.dropout import Noise
+from mmkrl.train.dropout import ShardInvariantDropout
 
 _WORD_RANGE = 0.1  # random word vectors lie in the cube of this half side (UVS's code)
 _WORDS, _HIDDEN = 10, 11  # numbers of the layers that drop
@@ -100,14 +99,14 @@ class GRUEncoder(nn.Module):
             elif name.startswith("bias"):
                 nn.init.zeros_(weight)
 
-    def forward(self, word_BL: Tensor, length_B: Tensor, noise: Noise | None) -> Tensor:
+    def forward(
+        self, word_BL: Tensor, length_B: Tensor, drop: ShardInvariantDropout | None
+    ) -> Tensor:
         """States of shape (B, D)."""
-        word_BLW = _dropped(self.words(word_BL), self.dropout, noise)
+        word_BLW = _dropped(self.words(word_BL), self.dropout, drop)
         packed = pack_padded_sequence(
             word_BLW, length_B.cpu(), batch_first=True, enforce_sorted=False
         )
-        if word_BLW.is_cpu and not self.gru.bidirectional:
-            return last_states(self.gru, packed)
         _, last_SBD = self.gru(packed)
         return cast(Tensor, last_SBD).mean(dim=0)
 
@@ -121,9 +120,11 @@ class MeanEncoder(nn.Module):
         self.dropout = config.dropout
         self.linear = nn.Linear(table.dimension, config.dimension)
 
-    def forward(self, word_BL: Tensor, length_B: Tensor, noise: Noise | None) -> Tensor:
+    def forward(
+        self, word_BL: Tensor, length_B: Tensor, drop: ShardInvariantDropout | None
+    ) -> Tensor:
         """Vectors of shape (B, D)."""
-        word_BLW = _dropped(self.words(word_BL), self.dropout, noise)
+        word_BLW = _dropped(self.words(word_BL), self.dropout, drop)
         result_BD: Tensor = self.linear(word_BLW.sum(dim=1) / length_B[:, None])
         return result_BD
 
@@ -143,16 +144,16 @@ class Layers(nn.Module):
         self.inner = nn.Linear(inputs, config.hidden)
         self.outer = nn.Linear(config.hidden, config.dimension)
 
-    def forward(self, feature_BF: Tensor, noise: Noise | None) -> Tensor:
+    def forward(self, feature_BF: Tensor, drop: ShardInvariantDropout | None) -> Tensor:
         """Vectors of shape (B, D)."""
         hidden_BH = functional.relu(self.inner(feature_BF))
-        if noise is not None:
-            hidden_BH = noise.dropout(hidden_BH, self.dropout, self.layer)
+        if drop is not None:
+            hidden_BH = drop(hidden_BH, self.dropout, self.layer)
         result_BD: Tensor = self.outer(hidden_BH)
         return result_BD
 
 
-def _dropped(word_BLW: Tensor, rate: float, noise: Noise | None) -> Tensor:
-    if noise is None or not rate:
+def _dropped(word_BLW: Tensor, probability: float, drop: ShardInvariantDropout | None) -> Tensor:
+    if drop is None or not probability:
         return word_BLW
-    return noise.dropout(word_BLW.flatten(start_dim=1), rate, _WORDS).view_as(word_BLW)
+    return drop(word_BLW.flatten(start_dim=1), probability, _WORDS).view_as(word_BLW)

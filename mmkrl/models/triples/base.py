@@ -24,7 +24,8 @@ from mmkrl.kernels.columns import HEAD, RELATION, TAIL
 from mmkrl.losses.triples import margin_hinge, nuclear_3_norm, one_vs_all, self_adversarial
 from mmkrl.models.triples.config import WHOLE, TripleConfig
 from mmkrl.models.triples.registry import GRAPH_MODELS
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
 
 _ROWS = 4096  # entities whose rows are computed at once; those of IKRL take all their images
 

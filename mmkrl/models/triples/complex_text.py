@@ -29,7 +29,7 @@ from mmkrl.losses.triples import nuclear_3_norm, one_vs_all
 from mmkrl.models.triples.base import GraphInputs, Measure, RowScorer, best_weight
 from mmkrl.models.triples.bilinear import ComplEx
 from mmkrl.models.triples.config import WHOLE, TripleConfig
-from mmkrl.train.dropout import Noise
+from mmkrl.train.dropout import ShardInvariantDropout
 from mmkrl.train.learner import Batch
 
 AGREEMENT_WEIGHTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -159,10 +159,10 @@ class ComplExText(ComplEx):
         return row_EK, answer_EK
 
     def _dropped(self, query_ND: Tensor, batch: Batch) -> Tensor:
-        noise = Noise(batch.seed, batch.start, batch.total)
+        drop = ShardInvariantDropout(batch.seed, batch.start, batch.total)
         rate = self.config.complex_text.dropout
         halves = query_ND.chunk(2)
-        return torch.cat([noise.dropout(half, rate, layer) for layer, half in enumerate(halves)])
+        return torch.cat([drop(half, rate, layer) for layer, half in enumerate(halves)])
 
     @torch.no_grad()
     def weighted(self, structure: float, agreement: float) -> RowScorer:

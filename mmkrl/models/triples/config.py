@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
 from pydantic import Field, field_validator, model_validator
 
 from mmkrl.config import Section, check
-from mmkrl.data.sampling.negatives import NegativesConfig
+from mmkrl.data.sampling.config import NegativesConfig
 from mmkrl.errors import UsageError
+from mmkrl.models.config import ModelConfig
 from mmkrl.models.triples.registry import GRAPH_MODELS
-from mmkrl.train.learner import Bound, OptimizerName
+from mmkrl.train.config import Bound, OptimizerName
 
 Energy: TypeAlias = Literal["ss", "ii", "si", "is"]
 ENERGIES: tuple[Energy, ...] = ("ss", "ii", "si", "is")
@@ -92,14 +93,16 @@ class ComplExTextConfig(Section):
     """Probability of dropping a number of ComplEx's query."""
 
 
-class TripleConfig(Section):
+class TripleConfig(ModelConfig):
     """A model of triples and how it is trained."""
 
     renamed: ClassVar[Mapping[str, str]] = {
         "described": "complex_text",
+        "final_rate": "final_learning_rate",
         "norm": "score: l1 or l2",
     }
 
+    family: str = "triples"
     model: str = "transe"
     """Which model: ``transe``, ``distmult``, ``complex``, ``rotate``, ``ikrl``; ``complex_text``,
     which is ComplEx beside the entities' texts, and images if wanted; one of an installed package
@@ -135,8 +138,8 @@ class TripleConfig(Section):
     loss being a mean, the step is this times the number of pairs of a batch."""
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of a phase's steps during which the rate rises from zero."""
-    final_rate: float = Field(default=0.2, ge=0, le=1)
-    """Share of the peak rate that is left at the end of a phase, after a linear decay."""
+    final_learning_rate: float = Field(default=0.2, ge=0, le=1)
+    """Share of the peak that is left at the end of a phase, after a linear decay."""
     epochs: int = Field(default=100, ge=1)
     """Passes over the training triples (of IKRL: with images, after the warm start)."""
     batch_size: int = Field(default=1024, ge=1, json_schema_extra={"search": [256, 1024, 8192]})

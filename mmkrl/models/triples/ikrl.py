@@ -33,7 +33,8 @@ from mmkrl.models.triples.base import (
 )
 from mmkrl.models.triples.config import WHOLE, TripleConfig
 from mmkrl.models.triples.transe import TransE
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
 
 STRUCTURE, IMAGE = "s", "i"
 UNION_WEIGHTS = tuple(i / 10 for i in range(11))

@@ -73,7 +73,7 @@ class TripleLearner:
             stage.branch,
             optimizer=config.optimizer,
             warmup=config.warmup,
-            final=config.final_rate,
+            final=config.final_learning_rate,
             bounds=self.module.bounds(),
             validate_steps=math.ceil(steps / config.validations),
             patience=config.patience,

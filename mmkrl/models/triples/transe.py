@@ -18,7 +18,8 @@ from mmkrl.evaluate.exact.scores import L1, L2, GraphScore
 from mmkrl.kernels.translation import Pairs, translation_hinge
 from mmkrl.models.triples.base import GraphInputs, TripleModel
 from mmkrl.models.triples.config import TripleConfig
-from mmkrl.train.learner import Batch, Bound
+from mmkrl.train.config import Bound
+from mmkrl.train.learner import Batch
 
 _NORMS: dict[type[GraphScore], int] = {L1: 1, L2: 2}
 """Scores that the compiled loop knows, and what it calls them."""

@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import Record, SourceConfig, Unreadable, plan, read
+from mmkrl.data.ingest import ingest_unit
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.records import Record, Unreadable
+from mmkrl.data.readers.registry import plan, read
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Location, locate
 

@@ -8,9 +8,9 @@ import zlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.digest import content_id
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import SourceConfig
+from mmkrl.data.readers.config import SourceConfig
 from tests.mmkrl.data.crawls import ingest, png
 
 

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import SourceConfig, plan
+from mmkrl.data.ingest import ingest_unit
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.registry import plan
 from mmkrl.errors import UnavailableError
 from mmkrl.io.storage import Location, locate
 from tests.support.faults import KINDS

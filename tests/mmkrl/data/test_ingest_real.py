@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.digest import content_id
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import SourceConfig
+from mmkrl.data.readers.config import SourceConfig
 from tests.mmkrl.data.crawls import ingest
 
 

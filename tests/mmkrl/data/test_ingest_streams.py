@@ -18,10 +18,10 @@ import pytest
 
 from mmkrl.data import ingest as ingesting
 from mmkrl.data import writing
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset
 from mmkrl.data.digest import content_id
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import FORMATS, SourceConfig
+from mmkrl.data.readers.config import READERS, SourceConfig
 from mmkrl.data.readers.datum import datum_class
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import (
@@ -104,7 +104,7 @@ CRAWLS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture(params=FORMATS)
+@pytest.fixture(params=READERS.names())
 def source(request, tmp_path) -> SourceConfig:
     crawl = tmp_path / "crawl"
     crawl.mkdir()
@@ -134,7 +134,7 @@ def test_streamed_is_whole(source, tmp_path, monkeypatch):
     for number, cut in enumerate(({"unit_mb": 1}, {"unit_rows": 1}, {"unit_rows": 5})):
         config = IngestConfig(sources=[source], **cut)
         assert content(ingest(config, tmp_path / f"cut{number}")) == content(whole)
-    monkeypatch.setattr(ingesting, "_LOT_BYTES", 300_000)
+    monkeypatch.setattr(ingesting, "_BATCH_BYTES", 300_000)
     monkeypatch.setattr(writing, "PART_BYTES", 1_000_000)
     parts = ingest(IngestConfig(sources=[source]), tmp_path / "parts")
     assert content(parts) == content(whole)
@@ -174,8 +174,10 @@ def test_targets_are_a_table_of_their_own(tmp_path):
 PEAK = """
 import sys
 from pathlib import Path
-from mmkrl.data.ingest import IngestConfig, ingest_unit
-from mmkrl.data.readers import SourceConfig, plan
+from mmkrl.data.config import IngestConfig
+from mmkrl.data.ingest import ingest_unit
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.registry import plan
 from mmkrl.io.storage import locate
 
 def memory_mb(field):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import get_args
 
 import pyarrow as pa
 import pytest
 import yaml
 
 from mmkrl.config import check
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import FORMATS, Record, SourceConfig, Unreadable, listing
-from mmkrl.data.readers.records import Cut, Format, record
+from mmkrl.data.config import IngestConfig
+from mmkrl.data.readers.config import READERS, SourceConfig
+from mmkrl.data.readers.reader import Reader
+from mmkrl.data.readers.records import Record, UnitSize, Unreadable, record
+from mmkrl.data.readers.registry import listing
 from mmkrl.errors import UsageError
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import rows, told, write_parquet
@@ -31,8 +32,8 @@ def write_row(path, uri: str) -> None:
     write_parquet(locate(path), pa.table({"uri": [uri], "image": [b"x"]}))
 
 
-def test_every_format_has_a_reader():
-    assert [*FORMATS] == [*get_args(Format)]
+def test_every_built_in_reader_can_be_imported():
+    assert all(issubclass(READERS.get(name), Reader) for name in READERS.names())
 
 
 def test_sources_that_hold_nothing(tmp_path):
@@ -53,10 +54,13 @@ def test_sources_that_hold_nothing(tmp_path):
     ("source", "fault"),
     [
         ({"format": "coco"}, "format 'coco' needs images: the folder of the pictures"),
-        ({"format": "lmdb", "images": "x"}, "images is for coco, karpathy, flickr, not for 'lmdb'"),
-        ({"format": "folder", "columns": {"alt": "x"}}, "columns is for parquet, webdataset,"),
+        ({"format": "lmdb", "images": "x"}, "images is for coco, flickr, karpathy, not for 'lmdb'"),
+        (
+            {"format": "folder", "columns": {"alt": "x"}},
+            "columns is for img2dataset, parquet, webdataset, not",
+        ),
         ({"format": "parquet", "columns": {"captions": "x"}}, "ingest.sources.0.columns.captions"),
-        ({"format": "tfrecord"}, "'parquet', 'folder', 'webdataset'"),
+        ({"format": "tfrecord"}, "no reader is called 'tfrecord'; known: "),
     ],
 )
 def test_a_source_that_does_not_fit_its_format_is_told(source, fault):
@@ -70,8 +74,8 @@ def test_the_documented_sources_are_valid():
     section = text.partition("## Reading your crawl")[2].partition("\n## ")[0]
     example = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
     sources = check(example["ingest"], IngestConfig).sources
-    assert {source.format for source in sources} == {*FORMATS}
-    for name in FORMATS:
+    assert {source.format for source in sources} == {*READERS.names()}
+    for name in READERS.names():
         assert f"`{name}`" in section
 
 
@@ -88,7 +92,7 @@ def test_the_listing_is_the_content_wherever_and_whenever_it_was_written(tmp_pat
 
 
 def test_the_listing_of_large_sources_goes_by_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmkrl.data.readers._HASHED_BYTES", 0)
+    monkeypatch.setattr("mmkrl.data.readers.registry._HASHED_BYTES", 0)
     path = tmp_path / "one.parquet"
     write_row(path, "a")
     before = listing([parquet(path)])
@@ -105,7 +109,7 @@ def test_sources_of_several_formats(folder):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "runs"),
+    ("parts", "ranges"),
     [
         ([], []),
         ([(9, 999)], [(0, 1)]),
@@ -114,8 +118,8 @@ def test_sources_of_several_formats(folder):
         ([(1, 60), (1, 40), (1, 1), (1, 999), (1, 0)], [(0, 2), (2, 3), (3, 4), (4, 5)]),
     ],
 )
-def test_a_unit_is_as_large_as_rows_and_bytes_allow(pieces, runs):
-    assert list(Cut(rows=3, bytes=100).runs(pieces)) == runs
+def test_a_unit_is_as_large_as_rows_and_bytes_allow(parts, ranges):
+    assert list(UnitSize(rows=3, bytes=100).ranges(parts)) == ranges
 
 
 def test_a_record_takes_texts_numbers_and_lists():

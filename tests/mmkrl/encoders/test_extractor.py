@@ -7,10 +7,10 @@ import torch
 
 from mmkrl.data.digest import content_id
 from mmkrl.data.schemas import DEAD_LETTERS, features
-from mmkrl.encoders.backbones import BACKBONES
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.decoding import Decoder
 from mmkrl.encoders.extractor import feature_tables
+from mmkrl.encoders.image_encoder import image_encoder
 from mmkrl.errors import UserError
 
 
@@ -44,7 +44,7 @@ def test_a_batch_equals_single_pictures(extractor, pixels):
 )
 def test_channels_last_equals_plain_float32(name, weights, make_extractor, pixels):
     found = make_extractor(name, weights=weights)(pixels).astype(np.float64)
-    backbone = BACKBONES[name]
+    backbone = image_encoder(name)
     network = backbone.build(weights).eval()
     mean_C, deviation_C = np.array(backbone.mean), np.array(backbone.deviation)
     plain = ((pixels / 255 - mean_C) / deviation_C).transpose(0, 3, 1, 2).astype(np.float32)
@@ -55,7 +55,7 @@ def test_channels_last_equals_plain_float32(name, weights, make_extractor, pixel
 
 
 def test_efficientnet_lite0_sees_pixels_around_zero():
-    backbone = BACKBONES["efficientnet_lite0"]
+    backbone = image_encoder("efficientnet_lite0")
     shade = np.arange(256)[:, None]
     normal = (shade / 255 - np.array(backbone.mean)) / np.array(backbone.deviation)
     np.testing.assert_allclose(normal, np.repeat((shade - 127) / 128, 3, axis=1))

@@ -4,10 +4,12 @@ import random
 
 import pytest
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig, ingest_unit
+from mmkrl.data.ingest import ingest_unit
 from mmkrl.data.isolation.parent import Isolated
-from mmkrl.data.readers import SourceConfig, plan
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.registry import plan
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.decoding import COLUMNS, Decoder
 from mmkrl.io.storage import locate

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmkrl.encoders.backbones import BACKBONES, WithPlaces
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.engines import available
 from mmkrl.encoders.extractor import Extractor
+from mmkrl.encoders.image_encoder import WithPlaces, image_encoder
 from mmkrl.errors import UserError
 
 LENGTHS = {
@@ -49,7 +49,7 @@ def test_vectors_begin_with_the_networks_own(name, engine, make_extractor, pixel
     given = {"weights": "random", "engine": engine}
     alone = make_extractor(name, **given)(pixels)
     found = make_extractor(name, places=True, **given)(pixels)
-    assert found.shape == (5, LENGTHS[name]) == (5, BACKBONES[name].length(places=True))
+    assert found.shape == (5, LENGTHS[name]) == (5, image_encoder(name).length(places=True))
     np.testing.assert_allclose(found[:, : alone.shape[1]], alone, rtol=5e-3, atol=2e-3)
 
 

@@ -50,7 +50,7 @@ def test_parts_by_a_loop(corpus, tmp_path):
     images = corpus.table("images")["image"].to_pylist()
     for b, n in enumerate(index_B):
         square = decode(images[n], Limits(), size=64, fit=config.fit)
-        top, left = (int(place * 25) for place in views.place_B2[b])
+        top, left = (int(offset * 25) for offset in views.offset_B2[b])
         part = square[top : top + SIZE, left : left + SIZE]
         if views.mirrored_B[b]:
             part = part[:, ::-1]
@@ -62,10 +62,10 @@ def test_parts_by_a_loop(corpus, tmp_path):
 
 def test_views_are_a_function_of_the_seed_and_the_place():
     one, again, other = (Views.drawn(100, seed, mirror=True) for seed in (4, 4, 5))
-    assert np.array_equal(one.place_B2, again.place_B2)
-    assert not np.array_equal(one.place_B2, other.place_B2)
+    assert np.array_equal(one.offset_B2, again.offset_B2)
+    assert not np.array_equal(one.offset_B2, other.offset_B2)
     part = one[25:50]
-    assert np.array_equal(part.place_B2, one.place_B2[25:50])
+    assert np.array_equal(part.offset_B2, one.offset_B2[25:50])
     assert np.array_equal(part.mirrored_B, one.mirrored_B[25:50])
     assert 20 < one.mirrored_B.sum() < 80
     assert not Views.drawn(100, 4, mirror=False).mirrored_B.any()

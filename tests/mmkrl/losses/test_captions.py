@@ -22,7 +22,7 @@ def draw(*shape, seed=0):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-def ranking_loop(score_BC, match_B, counted_BC, margin, mining, hardest):
+def ranking_loop(score_BC, match_B, counted_BC, margin, mining, top_k):
     total = 0.0
     scores, counted = score_BC.tolist(), counted_BC.tolist()
     for b, match in enumerate(match_B.tolist()):
@@ -34,7 +34,7 @@ def ranking_loop(score_BC, match_B, counted_BC, margin, mining, hardest):
         elif mining == "max":
             total += hinges[0] if hinges else 0.0
         elif mining == "top_k":
-            total += sum(hinges[:hardest]) / min(hardest, len(scores[b]))
+            total += sum(hinges[:top_k]) / min(top_k, len(scores[b]))
         elif others:
             below = [s for s in others if s < own]
             total += max(0.0, margin - own + (max(below) if below else min(others)))
@@ -57,7 +57,7 @@ def given(anchors, candidates, seed=0):
 def test_triplet_ranking(mining, margin, anchors, candidates):
     for seed in range(3):
         arrays = given(anchors, candidates, seed)
-        found = triplet_ranking(*arrays, margin=margin, mining=mining, hardest=3)
+        found = triplet_ranking(*arrays, margin=margin, mining=mining, top_k=3)
         assert float(found) == pytest.approx(ranking_loop(*arrays, margin, mining, 3))
 
 
@@ -92,7 +92,7 @@ def test_gradients_of_the_ranking(mining):
     score_BC.requires_grad_()
 
     def loss(score_BC):
-        return triplet_ranking(score_BC, match_B, counted_BC, margin=0.8, mining=mining, hardest=2)
+        return triplet_ranking(score_BC, match_B, counted_BC, margin=0.8, mining=mining, top_k=2)
 
     assert torch.autograd.gradcheck(loss, score_BC)
 

@@ -8,7 +8,8 @@ import pytest
 
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
 from mmkrl.io.storage import locate
-from mmkrl.mining.dedupe.workflow import DedupeConfig, group
+from mmkrl.mining.dedupe.config import DedupeConfig
+from mmkrl.mining.dedupe.workflow import group
 from tests.mmkrl.mining.hash_rows import run_here, write_hashes
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Dataset, Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import SourceConfig
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.io.storage import locate
 from mmkrl.mining.candidates import CorpusPart, Finding, NotUsable, mine_part
+from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.mining.dedupe.phash import perceptual_hash
-from mmkrl.mining.dedupe.workflow import DedupeConfig, dedupe
+from mmkrl.mining.dedupe.workflow import dedupe
 from tests.mmkrl.data.crawls import ingest
 from tests.mmkrl.mining.drawings import drawing
 from tests.mmkrl.mining.hash_rows import run_here

@@ -13,7 +13,8 @@ from mmkrl.data.digest import table_digest
 from mmkrl.data.schemas import CANDIDATES
 from mmkrl.data.splits.zero_shot import SplitConfig
 from mmkrl.errors import UserError
-from mmkrl.mining.relationships import MineConfig, Mined, assemble, nearest_distances
+from mmkrl.mining.config import MineConfig
+from mmkrl.mining.relationships import Mined, assemble, nearest_distances
 
 BITS = 12
 

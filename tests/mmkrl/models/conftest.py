@@ -9,7 +9,10 @@ import torch
 from mmkrl.data.views.graph import EntityImages, Graph
 from mmkrl.models.triples.base import TripleModel, make_model
 from mmkrl.models.triples.config import TripleConfig
+from tests.support.bcdnn import knowledge, loop_config, make_learner, small
 from tests.support.graphs import ENTITIES, FEATURES, row_graph, some_images
+
+__all__ = ["knowledge", "loop_config", "make_learner", "small"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -23,8 +23,8 @@ from pathlib import Path
 import pytest
 
 from mmkrl.serving.log import log_model
-from mmkrl.tracking import run
-from tests.mmkrl.serving.test_answering import picture, small_space, small_triples
+from mmkrl.tracking.runs import run
+from tests.mmkrl.serving.test_pyfunc import picture, small_space, small_triples
 from tests.support.tracking import local_store
 
 mlflow = pytest.importorskip("mlflow")

@@ -8,19 +8,19 @@ import pytest
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.serving.config import RegistryConfig
 from mmkrl.serving.log import log_model
 from mmkrl.serving.registry import (
     VALIDATION_FILE,
     Registry,
-    RegistryConfig,
     Validated,
     Verdict,
     as_text,
     logged_model,
     verdict,
 )
-from mmkrl.tracking import run
-from tests.mmkrl.serving.test_answering import small_triples
+from mmkrl.tracking.runs import run
+from tests.mmkrl.serving.test_pyfunc import small_triples
 from tests.support.tracking import local_store
 
 mlflow = pytest.importorskip("mlflow")

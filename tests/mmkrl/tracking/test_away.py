@@ -2,8 +2,9 @@
 
 import pytest
 
-from mmkrl import tracking
-from mmkrl.tracking import TrackingConfig, deliver, run, store
+from mmkrl.tracking import runs, store
+from mmkrl.tracking.config import TrackingConfig
+from mmkrl.tracking.runs import deliver, run
 from mmkrl.train.learner import Measurement
 
 mlflow = pytest.importorskip("mlflow")
@@ -112,7 +113,7 @@ def test_away_from_the_beginning_to_the_end(config, server, tmp_path, monkeypatc
 
 
 def test_killed_in_the_middle_and_back_before_the_end(config, server, monkeypatch):
-    monkeypatch.setattr(tracking, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(runs, "_AGAIN_S", 0.0)
     server.start()
 
     def disturb(step):

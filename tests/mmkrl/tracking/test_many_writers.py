@@ -15,7 +15,8 @@ WRITERS, ROUNDS, METRICS = 16, 3, 5
 _WRITE = f"""
 import os, sys
 import mlflow
-from mmkrl.tracking import TrackingConfig, run
+from mmkrl.tracking.config import TrackingConfig
+from mmkrl.tracking.runs import run
 from mmkrl.train.learner import Measurement
 
 config = TrackingConfig(uri=sys.argv[1], experiment="many", spool=sys.argv[2])

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from mmkrl.tracking import TrackingConfig, run
+from mmkrl.tracking.config import TrackingConfig
+from mmkrl.tracking.runs import run
 from mmkrl.train.learner import Measurement
 from tests.support.browser import look
 

@@ -13,7 +13,7 @@ import pytest
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import ENTITIES
 from mmkrl.io.storage import locate
-from mmkrl.tracking import flatten, run
+from mmkrl.tracking.runs import flatten, run
 from mmkrl.train.learner import Measurement
 from tests.support.tracking import local_store
 
@@ -168,7 +168,8 @@ def test_files_are_kept_with_the_run(config, identity, tmp_path):
 _FIRST_RUN = """
 import os, sys
 import mlflow.store.db.utils as tables
-from mmkrl.tracking import TrackingConfig, run
+from mmkrl.tracking.config import TrackingConfig
+from mmkrl.tracking.runs import run
 if sys.argv[2] == "killed":
     tables._upgrade_db = lambda engine: os._exit(9)  # some tables are made, the others are not
 config = TrackingConfig(uri=f"sqlite:///{sys.argv[1]}/store.db", experiment="tests")

@@ -74,7 +74,7 @@ def test_copy_does_not_follow_the_module():
         ({"hidden": 32}, 0, "another configuration"),
         ({"text_steps": 13}, 0, "another schedule"),
         ({"rounds": 1}, 0, "another schedule"),
-        ({"image_rate": 0.5}, 0, "another schedule"),
+        ({"image_learning_rate": 0.5}, 0, "another schedule"),
         ({"variant": "text_to_image"}, 0, "another schedule"),
         ({}, 1, "another schedule or seed"),
     ],
@@ -103,7 +103,7 @@ def test_settings_that_do_not_change_the_run_may_change(make_learner, loop_confi
 def test_a_released_checkpoint_goes_on_under_another_rate(make_learner, loop_config, finished):
     """As population-based training has it."""
     checkpoint.release(finished / "last")
-    other = make_learner(image_rate=0.0005)
+    other = make_learner(image_learning_rate=0.0005)
     state, _ = fit(other, loop_config, LocalContext(finished), seed=0)
     assert state.global_step == 76
     edit_state(finished, schedule=state.schedule)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mmkrl.errors import UserError
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Phase
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 
 class InterruptedRunError(Exception):
@@ -59,13 +60,15 @@ def assert_same_outcome(left, right):
     ("asked", "steps", "logged"), [(None, 60, 10), (None, 60_000, 300), (7, 60_000, 7)]
 )
 def test_a_long_phase_logs_no_more_points_than_a_curve_shows(asked, steps, logged):
-    assert LoopConfig(log_steps=asked).log_steps_of(Phase("a", steps, 0.1, "")) == logged
+    assert LoopConfig(log_steps=asked).log_steps_of(steps) == logged
 
 
 @pytest.fixture
 def trained(make_learner, tmp_path):
     """A realistic run, shared shape: enough steps to generalise."""
-    learner = make_learner(text_steps=60, image_steps=150, text_rate=2e-3, image_rate=4e-3)
+    learner = make_learner(
+        text_steps=60, image_steps=150, text_learning_rate=2e-3, image_learning_rate=4e-3
+    )
     context = LocalContext(tmp_path / "run")
     state, best = fit(learner, LoopConfig(log_steps=1), context, seed=0)
     return learner, context, state, best
@@ -248,17 +251,16 @@ def test_batch_must_be_divisible(make_learner, loop_config, tmp_path):
 
 
 def test_learning_rate_rises_then_falls_to_nearly_zero():
-    from mmkrl.train.learner import Phase
-    from mmkrl.train.loop import _set_rate
+    from mmkrl.train.loop import _set_learning_rate
 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=9.0)
     phase, rates = Phase("p", 100, 0.5, "text"), []
     for step in range(100):
-        _set_rate(optimizer, phase, step, 0.1)
+        _set_learning_rate(optimizer, phase, step, 0.1)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates[:10] == pytest.approx([0.05 * i for i in range(1, 11)])
     assert rates[10:] == pytest.approx([0.5 * (100 - i) / 90 for i in range(10, 100)])
-    _set_rate(optimizer, Phase("p", 1, 0.5, "text"), 0, 0.0)
+    _set_learning_rate(optimizer, Phase("p", 1, 0.5, "text"), 0, 0.0)
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 

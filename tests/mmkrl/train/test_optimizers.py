@@ -62,14 +62,14 @@ def test_rows_move_as_torch_s_dense_optimisers_move_them(name, sparse):
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 @pytest.mark.parametrize("bound", ["free", "ball", "sphere"])
 def test_torch_s_operations_on_rows_equal_the_compiled_ones(name, bound):
-    compiled, gathered = Tables(sparse=True), Tables(sparse=True)
+    compiled, by_torch = Tables(sparse=True), Tables(sparse=True)
     bounds = {"table.weight": bound}
     left = make_optimizer(compiled, phase(name, bounds=bounds), 0.0)
-    right = make_optimizer(gathered, phase(name, bounds=bounds), 0.0)
-    right.compiled = lambda tables, row_U, slope_UD, how: right.gathered(
-        tables, row_U, slope_UD, (how[0], bound)
+    right = make_optimizer(by_torch, phase(name, bounds=bounds), 0.0)
+    right.compiled = lambda tables, row_U, grad_UD, how: right.with_torch(
+        tables, row_U, grad_UD, (how[0], bound)
     )
-    expected = train(gathered, right)
+    expected = train(by_torch, right)
     for key, value in train(compiled, left).items():
         torch.testing.assert_close(value, expected[key])
 
@@ -164,7 +164,7 @@ def test_a_submodule_may_have_a_share_of_the_rate(name):
     moved = {}
     for rate, rates in ((0.1, {"matrix": 0.5}), (0.05, {}), (0.1, {}), (0.1, {"matrix": 0.0})):
         module = Tables(sparse=False)
-        optimizer = make_optimizer(module, phase(name, rate, rates=rates), 0.0)
+        optimizer = make_optimizer(module, phase(name, rate, learning_rate_scales=rates), 0.0)
         module(indices()[0]).backward()
         optimizer.step()
         moved[rate, *rates.values()] = module.state_dict()

@@ -8,9 +8,21 @@ import pytest
 from PIL import Image
 
 from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.metrics.registry import metric
 from mmkrl.evaluate.report.compare import Difference, Number, Side, compare
 from mmkrl.evaluate.report.evaluation import Evaluation
-from mmkrl.viz.compare import Setting, Source, Told, judged, page, shown, signed, surprise, text
+from mmkrl.evaluate.report.report import interval_text
+from mmkrl.viz.compare import (
+    ComparisonContext,
+    Setting,
+    Source,
+    difference_text,
+    judged,
+    page,
+    surprise,
+    text,
+)
 from mmkrl.viz.gallery import Picture, Shelf
 from tests.support.browser import browse
 from tests.support.evaluations import CONFIG, QUERIES, evaluation
@@ -55,28 +67,28 @@ def compared(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(compared):
+def context(compared):
     sources = [
         Source(side.name, side.method, "folder", "run", "c0ffee", {"mine": "d" * 64}, 1)
         for side in compared.sides
     ]
     query = compared.against[0].gained[0].name
     shelves = {"B": {query: [Shelf("A", [Picture(b"\x89PNG", "web", "right")])]}}
-    return Told(sources, [Setting("train.bcdnn.margin", ["0.1", None])], shelves)
+    return ComparisonContext(sources, [Setting("train.bcdnn.margin", ["0.1", None])], shelves)
 
 
 @pytest.fixture(scope="module")
-def cells(compared, told):
-    return Cells(page(compared, told))
+def cells(compared, context):
+    return Cells(page(compared, context))
 
 
 def test_every_number_is_on_the_page_with_its_difference(compared, cells):
     rows = {row[0]: row for row in cells.rows if row}
     for number in compared.numbers:
         row = rows[" ".join(number.headline)]
-        metric = number.headline[1]
-        assert row[1:3] == [shown(value, metric) for value in number.values]
-        assert row[3] == signed(number.differences[0], metric)
+        metric = number.metric
+        assert row[1:3] == [interval_text(value, metric) for value in number.values]
+        assert row[3] == difference_text(number.differences[0], metric)
         assert row[5] == surprise(number.differences[0])
     assert [tag for tag, _ in cells.tags].count("svg") == 1  # ranks have no place on the scale
 
@@ -101,9 +113,9 @@ def test_pictures_and_settings_are_on_the_page(cells):
     assert ["train.bcdnn.margin", "0.1", ""] in cells.rows
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_escapes(compared, told):
+def test_the_page_needs_nothing_from_elsewhere_and_escapes(compared, context):
     sides = [compared.sides[0], Side("B", compared.sides[0].evaluation, "other <i>")]
-    made = page(compare(sides, CONFIG), told)
+    made = page(compare(sides, CONFIG), context)
     assert "http" not in made
     assert "other <i>" not in made
     assert "other &lt;i&gt;" in made
@@ -112,21 +124,23 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes(compared, told):
 def test_the_verdict_counts_headlines(compared, cells):
     sentence = "B is ahead of A by more than the interval on 1 of 1 headline numbers, behind on 0."
     assert sentence in cells.words
-    assert sentence in text(compared, Told([], [], {}))
+    assert sentence in text(compared, ComparisonContext([], [], {}))
 
 
-def test_what_is_not_comparable_is_told_loudly(compared, told):
+def test_what_is_not_comparable_is_told_loudly(compared, context):
     strange = type(compared)(**vars(compared) | {"problems": ["they differ"]})
-    assert "Not comparable, and compared all the same" in Cells(page(strange, told)).words
-    assert "**NOT COMPARABLE**" in text(strange, told)
-    assert "Not comparable" not in page(compared, told)
+    assert "Not comparable, and compared all the same" in Cells(page(strange, context)).words
+    assert "**NOT COMPARABLE**" in text(strange, context)
+    assert "Not comparable" not in page(compared, context)
 
 
-def test_the_text_has_the_tables(compared, told):
-    lines = text(compared, told).splitlines()
+def test_the_text_has_the_tables(compared, context):
+    lines = text(compared, context).splitlines()
     (number,) = [one for one in compared.numbers if one.headlined]
     (difference,) = number.differences
-    cells = [*map(shown, number.values), f"{signed(difference)} better", surprise(difference)]
+    values = [interval_text(value, number.metric) for value in number.values]
+    signed = difference_text(difference, number.metric)
+    cells = [*values, f"{signed} better", surprise(difference)]
     assert f"| **text-image mAP** | {' | '.join(cells)} |" in lines
     query = compared.against[0].gained[0]
     name = query.name.replace("|", "\\|")
@@ -139,27 +153,31 @@ def difference(low, mean, high):
 
 
 @pytest.mark.parametrize(
-    ("metric", "bounds", "expected"),
+    ("name", "bounds", "expected"),
     [
         ("mAP", (0.1, 0.2, 0.3), "better"),
         ("mAP", (-0.3, -0.2, -0.1), "worse"),
         ("mAP", (-0.1, 0.2, 0.3), ""),
         ("MR", (-30.0, -20.0, -10.0), "better"),
         ("MR", (10.0, 20.0, 30.0), "worse"),
+        ("misses", (-0.3, -0.2, -0.1), "better"),
+        ("misses", (0.1, 0.2, 0.3), "worse"),
         ("mAP", (math.nan, 0.2, math.nan), ""),
     ],
 )
-def test_better_means_beyond_the_interval_and_in_the_right_direction(metric, bounds, expected):
-    number = Number(("task", metric), [None], [], True)
+def test_better_means_beyond_the_interval_and_in_the_right_direction(name, bounds, expected):
+    own = {"misses": Metric.from_json("misses", {"higher_is_better": False})}
+    number = Number(("task", name), own.get(name) or metric(name), [None], [], True)
     assert judged(number, difference(*bounds)) == expected
 
 
 def test_a_number_that_is_not_there_leaves_its_cell_empty():
-    assert (shown(None), signed(None), surprise(None)) == ("", "", "")
+    assert interval_text(None, metric("mAP")) == ""
+    assert (difference_text(None, metric("mAP")), surprise(None)) == ("", "")
 
 
-def test_a_browser_shows_the_page_with_its_figures_and_colours(compared, told, cells, tmp_path):
-    elements, picture = browse(page(compared, told), tmp_path)
+def test_a_browser_shows_the_page_with_its_figures_and_colours(compared, context, cells, tmp_path):
+    elements, picture = browse(page(compared, context), tmp_path)
     rows = [row for row in Cells(elements).rows if row]
     assert rows == [row for row in cells.rows if row]
     with Image.open(picture) as image:

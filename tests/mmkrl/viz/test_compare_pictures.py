@@ -6,8 +6,8 @@ import pytest
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import IMAGES, INSTANCES, RELATIONSHIPS
 from mmkrl.io.storage import locate
-from mmkrl.viz.compare_pictures import Shown, found
-from tests.mmkrl.serving.test_answering import small_space
+from mmkrl.viz.compare_pictures import RelevantImages, best_images
+from tests.mmkrl.serving.test_pyfunc import small_space
 
 QUERIES = ["cat | eats | fish", "man | rides | horse"]
 
@@ -47,7 +47,7 @@ def shown(tmp_path_factory):
         "relationships": pa.Table.from_pylist(relationships, RELATIONSHIPS.arrow),
         "instances": pa.Table.from_pylist(instances, INSTANCES.arrow),
     }
-    return Shown.of(published(locate(tmp_path_factory.mktemp("mined")), tables, 2))
+    return RelevantImages.of(published(locate(tmp_path_factory.mktemp("mined")), tables, 2))
 
 
 def test_only_test_images_are_there_and_right(shown):
@@ -57,7 +57,7 @@ def test_only_test_images_are_there_and_right(shown):
 
 def test_each_space_has_a_row_of_pictures_best_first(corpus, shown):
     space = small_space()
-    shelves = found(QUERIES, {"A": space, "B": space}, shown, corpus)
+    shelves = best_images(QUERIES, {"A": space, "B": space}, shown, corpus)
     assert list(shelves) == QUERIES
     for query in QUERIES:
         assert [shelf.heading for shelf in shelves[query]] == ["A", "B"]
@@ -79,5 +79,5 @@ def test_a_picture_that_is_not_in_the_corpus_leaves_its_place(shown, tmp_path):
     row = {"image_id": "other", "source": "", "uri": "", "format": "", "width": 1, "height": 1}
     rows = [row | {"license": "", "image": b""}]
     corpus = published(locate(tmp_path), {"images": pa.Table.from_pylist(rows, IMAGES.arrow)}, 1)
-    shelves = found(QUERIES[:1], {"A": small_space()}, shown, corpus)
+    shelves = best_images(QUERIES[:1], {"A": small_space()}, shown, corpus)
     assert [picture.image for picture in shelves[QUERIES[0]][0].pictures] == [b"", b""]

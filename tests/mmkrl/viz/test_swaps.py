@@ -10,7 +10,8 @@ from PIL import Image
 
 from mmkrl.data.dataset import Origin, open_dataset, publish, write_unit
 from mmkrl.data.schemas import IMAGES
-from mmkrl.evaluate.tasks.arithmetic import FOUND, Answered, Swap
+from mmkrl.evaluate.config import Swap
+from mmkrl.evaluate.tasks.arithmetic import FOUND, SwapResult
 from mmkrl.io.storage import locate
 from mmkrl.viz.gallery import Picture
 from mmkrl.viz.swaps import swaps_page
@@ -40,7 +41,7 @@ def corpus(tmp_path):
 
 def test_rows_are_the_image_and_what_was_found(corpus):
     item_QK = np.array([[5, 6, 7, 8, 9], [10, 11, 12, 13, 14]])
-    one = Answered(
+    one = SwapResult(
         Swap(remove=("dog",), add=("<cat>",)),
         np.array([2, 3]),
         item_QK,

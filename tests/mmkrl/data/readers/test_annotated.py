@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from mmkrl.data.readers import Record, SourceConfig, listing, plan
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.records import Record
+from mmkrl.data.readers.registry import listing, plan
 from mmkrl.io.storage import Location
 from tests.mmkrl.data.crawls import rows, told
 

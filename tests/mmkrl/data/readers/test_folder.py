@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from mmkrl.data.readers import Record, SourceConfig, plan, read
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.records import Record
+from mmkrl.data.readers.registry import plan, read
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import rows, told
 

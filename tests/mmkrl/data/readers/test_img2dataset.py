@@ -5,7 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmkrl.data.readers import Record, SourceConfig, listing, plan
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.records import Record
+from mmkrl.data.readers.registry import listing, plan
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import (
     img2dataset_row,

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmkrl.data.readers import Record, SourceConfig, listing, plan
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.data.readers.datum import datum_class
+from mmkrl.data.readers.records import Record
+from mmkrl.data.readers.registry import listing, plan
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import png, rows, told
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmkrl.data.readers import Record, SourceConfig, plan
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.records import Record
+from mmkrl.data.readers.registry import plan
 from mmkrl.io.storage import locate
 from tests.mmkrl.data.crawls import rows, told, write_parquet
 

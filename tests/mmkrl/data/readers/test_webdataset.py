@@ -10,7 +10,9 @@ import tarfile
 
 import pytest
 
-from mmkrl.data.readers import Record, SourceConfig, plan, read
+from mmkrl.data.readers.config import SourceConfig
+from mmkrl.data.readers.records import Record
+from mmkrl.data.readers.registry import plan, read
 from tests.mmkrl.data.crawls import png, rows, tar_bytes, told
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mmkrl.data.sampling.negatives import NegativeSampler, NegativesConfig, bernoulli_shares
+from mmkrl.data.sampling.config import NegativesConfig
+from mmkrl.data.sampling.negatives import NegativeSampler, bernoulli_shares
 from mmkrl.errors import UserError
 
 TRIPLES = np.array([(0, 0, 1), (0, 0, 2), (0, 0, 3), (4, 0, 3), (1, 1, 0), (2, 1, 0), (1, 1, 0)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkrl.data.views.captions import CaptionSplit, load_captions
+from mmkrl.data.views.captions import load_captions
+from mmkrl.data.views.config import CaptionSplit
 from mmkrl.errors import UserError
 from tests.support.captions import corpus, extracted, things
 

@@ -8,7 +8,7 @@ import pytest
 from mmkrl.data.schemas import IMAGES
 from mmkrl.data.views.mapped_pictures import map_pictures
 from mmkrl.errors import UserError
-from mmkrl.io.cached_files import made_once
+from mmkrl.io.cached_files import cached_file
 from tests.support.captions import published
 
 PICTURES = {"i1": b"one", "i2": b"", "i3": b"three" * 1000, "i4": b"four"}
@@ -50,8 +50,8 @@ def test_a_file_that_could_not_be_written_is_not_there(tmp_path):
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        made_once(tmp_path / "file", half)
+        cached_file(tmp_path / "file", half)
     assert list(tmp_path.iterdir()) == []
-    made_once(tmp_path / "file", lambda path: path.write_text("whole"))
-    made_once(tmp_path / "file", half)
+    cached_file(tmp_path / "file", lambda path: path.write_text("whole"))
+    cached_file(tmp_path / "file", half)
     assert (tmp_path / "file").read_text() == "whole"

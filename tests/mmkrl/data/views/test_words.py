@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkrl.data.views.words import GLOVE, WordVectors, load_words, tokens
+from mmkrl.data.views.config import GLOVE
+from mmkrl.data.views.words import WordVectors, load_words, tokens
 from mmkrl.errors import UserError
 
 

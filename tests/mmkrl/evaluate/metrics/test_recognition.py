@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from mmkrl.errors import UserError
+from mmkrl.evaluate.metrics.metric import measure
 from mmkrl.evaluate.metrics.recognition import harmonic_mean, recognition
+from mmkrl.evaluate.metrics.registry import metrics
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -14,30 +16,32 @@ def test_hits_match_the_mean_over_every_order(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     score_QC = torch.randint(0, 3, (6, 5), generator=generator).float()
     target_Q = torch.randint(0, 5, (6,), generator=generator)
-    found = recognition(score_QC, torch.eye(5), target_Q=target_Q, cutoffs=(1, 2, 5), chunk=4)
+    found = recognition(score_QC, torch.eye(5), target_Q=target_Q, chunk=4)
+    values = measure(found, metrics("top-1", "top-2", "top-5", "mean rank"))
     for q, target in enumerate(target_Q.tolist()):
         ranks = [
             order.index(target) + 1
             for order in itertools.permutations(range(5))
             if all(score_QC[q, a] >= score_QC[q, b] for a, b in itertools.pairwise(order))
         ]
-        assert found.rank[q] == pytest.approx(sum(ranks) / len(ranks))
+        assert values["mean rank"][q] == pytest.approx(sum(ranks) / len(ranks))
         for k in (1, 2, 5):
             wanted = sum(rank <= k for rank in ranks) / len(ranks)
-            assert found.hit_at[k][q] == pytest.approx(wanted)
+            assert values[f"top-{k}"][q] == pytest.approx(wanted)
 
 
 def test_duplicate_candidates_share_the_hit() -> None:
     text_CD = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     image_QD = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     found = recognition(image_QD, text_CD, target_Q=torch.tensor([1, 2]))
-    assert found.per_query()["top_1"].tolist() == [0.5, 1.0]
-    assert found.per_query()["rank"].tolist() == [1.5, 1.0]
+    assert measure(found, metrics("top-1"))["top-1"].tolist() == [0.5, 1.0]
+    assert found.rank_Q.tolist() == [1.5, 1.0]
 
 
 def test_constant_scorer_is_at_chance() -> None:
     found = recognition(torch.ones(4, 8), torch.ones(50, 8), target_Q=torch.arange(4))
-    assert [found.hit_at[k].tolist() for k in (1, 5, 10)] == [[0.02] * 4, [0.1] * 4, [0.2] * 4]
+    values = measure(found, metrics("top-1", "top-5", "top-10"))
+    assert [each.tolist() for each in values.values()] == [[0.02] * 4, [0.1] * 4, [0.2] * 4]
 
 
 def test_generalised_recognition_cannot_be_easier() -> None:
@@ -47,7 +51,7 @@ def test_generalised_recognition_cannot_be_easier() -> None:
     target_Q = torch.randint(0, 15, (30,), generator=generator)
     unseen = recognition(image_QD, text_CD[:15], target_Q=target_Q)
     both = recognition(image_QD, text_CD, target_Q=target_Q)
-    assert (both.rank >= unseen.rank).all()
+    assert (both.rank_Q >= unseen.rank_Q).all()
 
 
 def test_harmonic_mean_of_two_accuracies() -> None:
@@ -75,8 +79,6 @@ def test_unusable_targets_are_refused(target_Q: torch.Tensor, message: str) -> N
         recognition(torch.ones(2, 4), torch.ones(3, 4), target_Q=target_Q)
 
 
-def test_no_candidate_and_no_cutoff_are_refused() -> None:
+def test_no_candidate_is_refused() -> None:
     with pytest.raises(UserError, match="candidates: empty"):
         recognition(torch.ones(1, 4), torch.ones(0, 4), target_Q=torch.tensor([0]))
-    with pytest.raises(UserError, match="cutoffs"):
-        recognition(torch.ones(1, 4), torch.ones(1, 4), target_Q=torch.tensor([0]), cutoffs=())

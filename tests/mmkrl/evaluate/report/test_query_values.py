@@ -5,7 +5,13 @@ import pyarrow as pa
 import pytest
 
 from mmkrl.errors import UserError
-from mmkrl.evaluate.report.query_values import Named, headlines, kept, query_table, value_table
+from mmkrl.evaluate.report.query_values import (
+    QueryNames,
+    headlines,
+    query_table,
+    query_values,
+    value_table,
+)
 from mmkrl.evaluate.tasks.values import TaskValues
 
 NAMES = ["one", "two", "three"]
@@ -23,7 +29,7 @@ def tables():
         "other": [{"find": task(0, 1, np.nan), "more": task(1, 1, 1, metric="top-1")}],
     }
     columns = [("find", "mAP"), ("more", "top-1"), ("find", "nothing")]
-    named = Named(NAMES, ["a", "b", "a"])
+    named = QueryNames(NAMES, ["a", "b", "a"])
     return {
         "queries": query_table("test", "find", named, GROUPS),
         "values": value_table("test", methods, columns),
@@ -31,20 +37,20 @@ def tables():
 
 
 def test_values_come_back_by_seed_with_their_queries(tables):
-    found = kept(tables, "test", "ours", ("find", "mAP"))
+    found = query_values(tables, "test", "ours", ("find", "mAP"))
     np.testing.assert_array_equal(found.value_SQ, [[0.1, 0.2, 0.3], [0.5, 0.6, 0.7]])
     np.testing.assert_allclose(found.mean_Q, [0.3, 0.4, 0.5])
     np.testing.assert_array_equal(found.group_Q, GROUPS)
-    assert (found.named.names, found.named.relations) == (NAMES, ["a", "b", "a"])
+    assert (found.queries.names, found.queries.relations) == (NAMES, ["a", "b", "a"])
 
 
 def test_a_value_that_is_none_stays_none(tables):
-    assert np.isnan(kept(tables, "test", "other", ("find", "mAP")).mean_Q[2])
+    assert np.isnan(query_values(tables, "test", "other", ("find", "mAP")).mean_Q[2])
 
 
 def test_some_of_the_queries_in_another_order(tables):
-    found = kept(tables, "test", "ours", ("find", "mAP")).some([2, 0])
-    assert (found.named.names, found.group_Q.tolist()) == (["three", "one"], [2, 7])
+    found = query_values(tables, "test", "ours", ("find", "mAP")).subset([2, 0])
+    assert (found.queries.names, found.group_Q.tolist()) == (["three", "one"], [2, 7])
     np.testing.assert_allclose(found.mean_Q, [0.5, 0.3])
 
 
@@ -52,7 +58,7 @@ def test_only_what_a_method_has_is_kept(tables):
     assert headlines(tables, "test", "ours") == [("find", "mAP")]
     assert headlines(tables, "test", "other") == [("find", "mAP"), ("more", "top-1")]
     with pytest.raises(UserError, match="no values of 'ours' on the validation queries"):
-        kept(tables, "validation", "ours", ("find", "mAP"))
+        query_values(tables, "validation", "ours", ("find", "mAP"))
 
 
 def test_the_tables_have_no_more_rows_than_queries_and_numbers(tables):

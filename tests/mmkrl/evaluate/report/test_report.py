@@ -9,7 +9,19 @@ from rich.console import Console
 
 from mmkrl.errors import UserError
 from mmkrl.evaluate.metrics.intervals import Interval
-from mmkrl.evaluate.report.report import Results, TaskScores, as_json, as_table, by_task, from_json
+from mmkrl.evaluate.metrics.metric import Metric
+from mmkrl.evaluate.metrics.registry import metric
+from mmkrl.evaluate.report.report import (
+    Results,
+    TaskScores,
+    as_json,
+    as_table,
+    as_text,
+    by_task,
+    from_json,
+    interval_text,
+    metrics_of,
+)
 
 
 def scores(task: str, **metrics: Interval) -> TaskScores:
@@ -32,6 +44,7 @@ RESULTS: Results = {
     "random": by_task([scores("text-image", mAP=UNBOUNDED)]),
 }
 
+METRICS = {name: Metric(name, higher_is_better=name != "rank") for name in ("mAP", "rank")}
 
 IMAGES, TEXTS = ("text-image", "mAP"), ("text-text", "mAP")
 
@@ -39,7 +52,7 @@ IMAGES, TEXTS = ("text-image", "mAP"), ("text-text", "mAP")
 def rendered(*columns: tuple[str, str]) -> str:
     console = Console(file=io.StringIO(), width=200)
     with console.capture() as capture:
-        console.print(as_table(RESULTS, columns=columns, title="Zero-shot"))
+        console.print(as_table(RESULTS, METRICS, columns=columns, title="Zero-shot"))
     return capture.get()
 
 
@@ -77,6 +90,33 @@ def test_table_shows_each_method_with_its_intervals() -> None:
     assert row(text, "random", "0.250").split("│")[-2].strip() == "-"
 
 
+def test_an_arrow_marks_what_is_better_when_lower() -> None:
+    text = rendered(IMAGES, ("text-image", "rank"))
+    assert "rank ↓" in text
+    assert "mAP ↓" not in text
+
+
+def test_a_report_describes_its_metrics() -> None:
+    results = {"ours": by_task([scores("text-image", **{"mAP": FULL, "median rank": FULL})])}
+    report = json.loads(as_text(results, "ours", {}, metric))
+    assert report["results"] == as_json(results)
+    assert report["metrics"] == {
+        "mAP": {"statistic": "mean", "higher_is_better": True, "digits": 3},
+        "median rank": {"statistic": "median", "higher_is_better": False, "digits": 1},
+    }
+    found = metrics_of(report)
+    assert (found["median rank"].title, found["mAP"].title) == ("median rank ↓", "mAP")
+    with pytest.raises(UserError, match="evaluate again with --force"):
+        metrics_of({"results": {}})
+
+
+def test_values_have_the_digits_of_their_metric() -> None:
+    assert interval_text(FULL, metric("mAP")) == "0.500 (0.400 to 0.600)"
+    assert interval_text(FULL, metric("MR")) == "0.5 (0.4 to 0.6)"
+    assert interval_text(UNBOUNDED, metric("mAP")) == "0.250"
+    assert interval_text(None, metric("mAP")) == ""
+
+
 def test_table_states_pools_and_definitions_once() -> None:
     text = " ".join(rendered(IMAGES).split())
     line = "text-image: 20 queries (2 skipped) x 30 items; relevant = same relationship"
@@ -87,12 +127,12 @@ def test_brackets_in_names_are_shown_as_they_are() -> None:
     results = {"[full]": by_task([scores("text-image", mAP=FULL)])}
     console = Console(file=io.StringIO(), width=120)
     with console.capture() as capture:
-        console.print(as_table(results, columns=[IMAGES]))
+        console.print(as_table(results, METRICS, columns=[IMAGES]))
     assert "[full]" in capture.get()
 
 
 def test_unknown_metric_and_repeated_task_are_refused() -> None:
     with pytest.raises(UserError, match="no method has 'text-image map': there are"):
-        as_table(RESULTS, columns=[("text-image", "map")])
+        as_table(RESULTS, METRICS, columns=[("text-image", "map")])
     with pytest.raises(UserError, match="given twice"):
         by_task([scores("text-image"), scores("text-image")])

@@ -51,11 +51,12 @@ def test_median_rank_is_a_median():
 
 def test_queries_without_an_answer_are_counted_and_gaps_left_out():
     gaps = [0.5, np.nan, 1.0, 0.0, np.nan]
-    values = {"model": [{"text-text": task(queries=8, graded=gaps, mAP=[1, 1, 0, 0, 1])}]}
+    own = task(queries=8, **{"NDCG@10": gaps, "mAP": [1, 1, 0, 0, 1]})
+    values = {"model": [{"text-text": own}]}
     scores = summarise(values, CONFIG)["model"]["text-text"]
     assert scores.skipped == 3
-    assert scores.metrics["graded"].mean == pytest.approx(0.5)
-    assert (scores.metrics["graded"].n_queries, scores.metrics["graded"].n_groups) == (3, 2)
+    assert scores.metrics["NDCG@10"].mean == pytest.approx(0.5)
+    assert (scores.metrics["NDCG@10"].n_queries, scores.metrics["NDCG@10"].n_groups) == (3, 2)
     assert scores.metrics["mAP"].mean == pytest.approx(0.6)
 
 

@@ -10,10 +10,10 @@ from torch.nn.functional import normalize
 
 from mmkrl.data.views.vocabulary import caption_words
 from mmkrl.errors import UserError
+from mmkrl.evaluate.config import Swap
 from mmkrl.evaluate.tasks.arithmetic import (
     ARITHMETIC,
     FOUND,
-    Swap,
     answers,
     arithmetic_tasks,
     ridge_words,
@@ -89,6 +89,21 @@ def test_arithmetic_succeeds_where_it_holds_and_the_image_alone_does_not(world):
     assert "2 swaps" in whole.definition
 
 
+def test_precision_and_recall_equal_plain_loops(world):
+    """In a noisier world, where some of what is found is right: the images that are nearest."""
+    space, texts, words = world
+    noise_ID = 0.4 * torch.randn(space.image_ID.shape, generator=torch.Generator().manual_seed(2))
+    space = CaptionSpace(normalize(space.image_ID + noise_ID), space.text_CD, space.image_C)
+    values = arithmetic_tasks(space, texts, SWAPS, words)[ARITHMETIC].values
+    found = answers(space, texts, SWAPS, words)
+    rows = [row for one in found for row in one.right_QK.tolist()]
+    precisions, recalls = [sum(row) / FOUND for row in rows], [float(any(row)) for row in rows]
+    assert values["P@5"].tolist() == precisions
+    assert values["R@5"].tolist() == recalls
+    assert values["R@1"].tolist() == [float(row[0]) for row in rows]
+    assert len(set(precisions)) > 2  # neither all nor nothing
+
+
 def test_an_image_of_both_words_is_neither_asked_about_nor_right(world):
     space, texts, words = world
     both = [text.replace("grass", "grass and snow") for text in texts]
@@ -111,7 +126,8 @@ def test_what_cannot_be_asked_is_said_in_one_line(world):
     order = CaptionSpace(space.image_ID, space.text_CD, space.image_C, "order")
     with pytest.raises(UserError, match="the measure is 'order', there are 40 images"):
         arithmetic_tasks(order, texts, SWAPS, words)
-    few = space.of_images(np.arange(FOUND))
+    (kept_C,) = np.nonzero(space.image_C < FOUND)
+    few = CaptionSpace(space.image_ID[:FOUND], space.text_CD[kept_C], space.image_C[kept_C])
     with pytest.raises(UserError, match="there are 5 images"):
         arithmetic_tasks(few, texts[: len(few.image_C)], SWAPS, words)
     with pytest.raises(ValidationError):

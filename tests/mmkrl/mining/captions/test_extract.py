@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Origin, open_dataset, publish
-from mmkrl.data.ingest import IngestConfig
-from mmkrl.data.readers import SourceConfig
+from mmkrl.data.readers.config import SourceConfig
 from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
+from mmkrl.mining.captions.config import ParseConfig
 from mmkrl.mining.captions.extract import parse_part
-from mmkrl.mining.captions.parser import ParseConfig, pipeline
+from mmkrl.mining.captions.parser import pipeline
 from tests.mmkrl.data.crawls import ingest
 from tests.mmkrl.mining.drawings import drawing
 

@@ -19,8 +19,9 @@ from mmkrl.data.splits.zero_shot import SplitConfig
 from mmkrl.errors import UserError
 from mmkrl.io.storage import locate
 from mmkrl.mining.captions.config import CaptionMining
-from mmkrl.mining.captions.workflow import CaptionInputs, MinedCaptions, mine_captions
-from mmkrl.mining.relationships import CAPTIONS, MineConfig
+from mmkrl.mining.captions.workflow import CaptionMiner
+from mmkrl.mining.config import MineConfig
+from mmkrl.mining.miner import MinedDataset, MiningInputs
 from tests.mmkrl.mining.hash_rows import run_here
 
 IMAGES, FEATURES, PARTS = 400, 24, 7
@@ -83,7 +84,7 @@ def published(place: Path, job: str, table: str, parts: list[pa.Table]) -> Datas
     return open_dataset(location)
 
 
-def inputs(world: World, place: Path, shard: int = 10_000) -> CaptionInputs:
+def inputs(world: World, place: Path, shard: int = 10_000) -> MiningInputs:
     rows = world.statements
     shards = [rows[start : start + shard] for start in range(0, len(rows), shard)]
     ids = [image_id(number) for number in range(IMAGES)]
@@ -100,39 +101,36 @@ def inputs(world: World, place: Path, shard: int = 10_000) -> CaptionInputs:
         {"image_id": image, "uri": image, "pixels": 1, "hash": random.Random(image).randbytes(32)}
         for image in ids
     ]
-    return CaptionInputs(
-        parsed=published(
-            place,
-            "parse",
-            "statements",
-            [pa.Table.from_pylist(s, STATEMENTS.arrow) for s in shards],
-        ),
-        deduped=published(place, "dedupe", "hashes", [pa.Table.from_pylist(hashes, HASHES.arrow)]),
-        extracted=published(place, "extract", "features", [features]),
-        cache=place / "cache",
-    )
+    stated = [pa.Table.from_pylist(shard, STATEMENTS.arrow) for shard in shards]
+    hashed = [pa.Table.from_pylist(hashes, HASHES.arrow)]
+    datasets = {
+        "statements": published(place, "parse", "statements", stated),
+        "duplicates": published(place, "dedupe", "hashes", hashed),
+        "features": published(place, "extract", "features", [features]),
+    }
+    return MiningInputs(datasets, place / "cache")
 
 
-def settings(min_images: int = 4, slice_rows: int = 10_000, **captions) -> MineConfig:
+def settings(min_images: int = 4, unit_rows: int = 10_000, **captions) -> MineConfig:
     chosen = {"stop_predicates": ("stop",), "test_images": 0.3, "validation_images": 0.25}
     return MineConfig(
-        miner=CAPTIONS,
+        miner="captions",
         min_images=min_images,
         split=SplitConfig(test=0.15, validation=0.1, seed=1),
-        captions=CaptionMining(slice_rows=slice_rows, **(chosen | captions)),
+        captions=CaptionMining(unit_rows=unit_rows, **(chosen | captions)),
     )
 
 
-def mine(world, place, shard=10_000, space=None, **config) -> tuple[Dataset, MinedCaptions]:
+def mine(world, place, shard=10_000, space=None, **config) -> tuple[Dataset, MinedDataset]:
     location = locate(place / "mine")
     given = replace(inputs(world, place, shard), space=space)
-    mined = mine_captions(location, given, settings(**config), run_here)
+    mined = CaptionMiner.mine(location, given, settings(**config), run_here)
     publish(location, Origin("mine", "key", {}, {}, ""), mined.units)
     return open_dataset(location), mined
 
 
 @pytest.fixture(scope="module")
-def mined(world, tmp_path_factory) -> tuple[Dataset, MinedCaptions]:
+def mined(world, tmp_path_factory) -> tuple[Dataset, MinedDataset]:
     return mine(world, tmp_path_factory.mktemp("mined"))
 
 
@@ -190,8 +188,8 @@ def test_images_and_relationships_are_split_without_a_leak(mined):
 
 
 def test_slices_and_shards_do_not_matter(world, mined, tmp_path):
-    for shard, slice_rows in ((97, 10_000), (10_000, 100), (50, 333)):
-        again, _ = mine(world, tmp_path / f"{shard}-{slice_rows}", shard, slice_rows=slice_rows)
+    for shard, unit_rows in ((97, 10_000), (10_000, 100), (50, 333)):
+        again, _ = mine(world, tmp_path / f"{shard}-{unit_rows}", shard, unit_rows=unit_rows)
         assert again.digest != ""
         for table in ("relationships", "instances", "evidence", "dropped", "dead_letters"):
             one, two = (found.manifest.tables.get(table) for found in (mined[0], again))

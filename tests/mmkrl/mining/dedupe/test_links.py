@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkrl.mining.dedupe.workflow import DedupeConfig, group
+from mmkrl.mining.dedupe.config import DedupeConfig
+from mmkrl.mining.dedupe.workflow import group
 from tests.mmkrl.mining.hash_rows import image, run_here, write_hashes
 
 T = 12
@@ -97,7 +98,7 @@ def test_the_result_does_not_depend_on_how_the_work_is_cut(grouped):
     rows = crawl()
     whole, figures = grouped(rows, "whole", distance=T)
     quarter = len(rows) // 4 + 1
-    cut, same_figures = grouped(rows, "cut", distance=T, slice_rows=quarter)
+    cut, same_figures = grouped(rows, "cut", distance=T, unit_rows=quarter)
     names = [file.path for file in cut.files("duplicates")]
     assert len(whole.files("duplicates")) == 1
     assert len(names) == 4
@@ -149,7 +150,7 @@ class PowerCutError(Exception):
 @pytest.mark.parametrize("after", [1, 3, 6, 9])
 def test_work_that_was_cut_off_goes_on_to_the_same_files(grouped, tmp_path, after):
     rows = crawl()
-    config = {"distance": T, "slice_rows": len(rows) // 3 + 1}
+    config = {"distance": T, "unit_rows": len(rows) // 3 + 1}
     undisturbed, _ = grouped(rows, "undisturbed", **config)
     location = undisturbed.location.parent / "disturbed"
     hashed = write_hashes(location, rows)

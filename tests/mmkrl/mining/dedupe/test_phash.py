@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from mmkrl.data.pictures import UnusablePicture
+from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.mining.dedupe.hamming import distances
 from mmkrl.mining.dedupe.phash import isolated_hashes, perceptual_hash
-from mmkrl.mining.dedupe.workflow import DedupeConfig
 from tests.mmkrl.mining.drawings import drawing
 from tests.mmkrl.mining.hash_rows import image
 

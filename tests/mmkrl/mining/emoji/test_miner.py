@@ -7,11 +7,12 @@ import random
 import pyarrow as pa
 import pytest
 
+from mmkrl.config import check
 from mmkrl.data.schemas import TEXTS
 from mmkrl.errors import UsageError
 from mmkrl.mining.candidates import Finding, NotUsable
+from mmkrl.mining.config import MINERS, MineConfig
 from mmkrl.mining.emoji.miner import EmojiMiner
-from mmkrl.mining.registry import make_miner
 
 NAMES = {
     "👩": "woman",
@@ -127,7 +128,8 @@ def test_the_commonest_title_names_an_emoji_in_any_order_of_rows():
         source.shuffle(rows)
 
 
-def test_miners_are_made_by_name():
-    assert make_miner("emoji", texts(of_names(NAMES)))({"alt": ["👍"]}) == Finding("thumbs up")
-    with pytest.raises(UsageError, match=r"mine\.miner = 'emojis': known miners: emoji"):
-        make_miner("emojis", texts([]))
+def test_miners_are_found_by_name():
+    made = MINERS.get("emoji").from_texts(texts(of_names(NAMES)))
+    assert made({"alt": ["👍"]}) == Finding("thumbs up")
+    with pytest.raises(UsageError, match="no miner is called 'emojis'; known: emoji"):
+        check({"miner": "emojis"}, MineConfig)

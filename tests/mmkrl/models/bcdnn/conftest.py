@@ -1,12 +1,12 @@
-"""BC-DNN on the CPU, one thread, over the small world of :mod:`tests.support.bcdnn`."""
+"""BC-DNN on the CPU, one thread, with a space of its own."""
 
 import pytest
 import torch
 
 from mmkrl.train.context import LocalContext
-from tests.support.bcdnn import knowledge, loop_config, make_learner, small
+from tests.support.spaces import space, words
 
-__all__ = ["knowledge", "loop_config", "make_learner", "small"]
+__all__ = ["space", "words"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,11 +20,9 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     given = torch.load(folder / "cases.pt", weights_only=False)
     store = dist.FileStore(str(folder / "store"), world_size)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size)
-    for name, (variant, config) in given["cases"].items():
+    for name, config in given["cases"].items():
         torch.manual_seed(given["seed"] + rank)  # unlike starts must not matter
-        learner = BCDNNLearner(
-            given["knowledge"], config, variant=variant, batch_size=given["batch_size"]
-        )
+        learner = BCDNNLearner(given["knowledge"], config)
         context = LocalContext(folder / name)
         state, best = fit(learner, given["loop"], context, seed=given["seed"])
         result = {

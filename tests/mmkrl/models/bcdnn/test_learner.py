@@ -6,6 +6,7 @@ import torch
 
 from mmkrl.data.splits.names import TRAIN, VALIDATION
 from mmkrl.train.learner import Phase
+from tests.support.batches import check_batches
 
 TEXT_0, TEXT_1 = Phase("text_0", 5, 1e-3, "text"), Phase("text_1", 5, 1e-3, "text")
 IMAGE = Phase("image_1", 5, 1e-3, "image")
@@ -105,3 +106,7 @@ def test_validation_is_text_to_image_retrieval_over_unseen_relationships(make_le
     assert next(iter(metrics)) == "text_to_image_map"
     assert metrics["text_to_image_map"] == pytest.approx(np.mean(precisions), abs=1e-6)
     assert metrics["recognition_top_1"] == pytest.approx(np.mean(chosen == images.label_N[index]))
+
+
+def test_batches_are_functions_of_their_arguments(make_learner):
+    check_batches(make_learner(), differ="bi_enhanced")

@@ -1,16 +1,19 @@
 """The branches' fixed parts: whitening, scales, starts, and the ranges of the configuration."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.nn import functional
 
+from mmkrl.models.bcdnn.config import BCDNNConfig
 from mmkrl.models.bcdnn.learner import mean_word_vectors, slot_words
-from mmkrl.models.bcdnn.model import BCDNN, VARIANTS, BCDNNConfig, ImageBranch, TextBranch
-from mmkrl.train.dropout import Noise
+from mmkrl.models.bcdnn.model import BCDNN, ImageBranch, TextBranch
+from mmkrl.train.dropout import ShardInvariantDropout
 from mmkrl.train.learner import Batch
 
 WORDS, FEATURES, RELATIONSHIPS = 6, 7, 9
-CONFIG = BCDNNConfig(dimension=8, hidden=12, dropout=0.4, pool=5, hardest=3)
+CONFIG = BCDNNConfig(dimension=8, hidden=12, dropout=0.4, pool=5, top_k=3)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +81,7 @@ def test_text_branch_starts_as_an_orthogonal_linear_map_of_the_whitened_words():
     torch.testing.assert_close(
         branch.linear.weight @ branch.linear.weight.T, torch.eye(8), atol=1e-5, rtol=0
     )
-    noisy_RD = branch(word_R3W, Noise(1, 0, 30))
+    noisy_RD = branch(word_R3W, ShardInvariantDropout(1, 0, 30))
     torch.testing.assert_close(noisy_RD, expected_RD)  # the correction is still zero
 
 
@@ -112,7 +115,7 @@ def test_features_are_standardised_with_a_floor_under_the_deviation():
 def test_noise_changes_the_image_branch_only_when_given():
     image, feature_BF = ImageBranch(FEATURES, CONFIG), torch.randn(5, FEATURES)
     assert torch.equal(image(feature_BF), image(feature_BF))
-    assert not torch.equal(image(feature_BF), image(feature_BF, Noise(1, 0, 5)))
+    assert not torch.equal(image(feature_BF), image(feature_BF, ShardInvariantDropout(1, 0, 5)))
 
 
 def test_weights_and_buffers_come_back():
@@ -155,9 +158,9 @@ def test_names_of_the_text_losses(fields, enhanced, names):
     model = BCDNN(WORDS, FEATURES, RELATIONSHIPS, CONFIG.model_copy(update=fields))
     word_R3W = words(RELATIONSHIPS)
     model.text.fit_whitening(word_R3W)
-    model.bi_enhanced = enhanced
     shared = {"pool": torch.tensor([2, 5]), "pool_words": word_R3W[[2, 5]]}
-    losses = model("text", batch_of(word_R3W, torch.arange(RELATIONSHIPS), shared=shared))
+    batch = batch_of(word_R3W, torch.arange(RELATIONSHIPS), shared=shared)
+    losses = model("text", dataclasses.replace(batch, settings={"bi_enhanced": enhanced}))
     assert losses.keys() == names
     assert all(bool(loss.isfinite()) and loss.shape == () for loss in losses.values())
 
@@ -180,18 +183,15 @@ def test_search_ranges_hold_their_defaults():
     ranges = {}
     for name, value in SEARCHED:
         ranges.setdefault(name, []).append(value)
-    assert ranges.keys() >= {"dimension", "margin", "text_rate", "image_rate", "memory"}
+    assert ranges.keys() >= {
+        "dimension",
+        "margin",
+        "text_learning_rate",
+        "image_learning_rate",
+        "memory",
+    }
     for name, values in ranges.items():
         assert min(values) <= BCDNNConfig.model_fields[name].default <= max(values)
-
-
-def test_variants_are_named_in_the_training_configuration():
-    from typing import get_args
-
-    from mmkrl.models.config import TrainConfig
-
-    (literal, _) = get_args(TrainConfig.model_fields["variants"].annotation)
-    assert set(get_args(literal)) == set(VARIANTS)
 
 
 def test_slot_words_finds_every_part_s_vector():

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mmkrl.models.bcdnn.learner import BCDNNLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.support.losses import paired_losses
 
 ROOT = Path(__file__).parents[4]
@@ -30,26 +31,24 @@ BATCH, SEED = 16, 3
 
 @pytest.fixture(scope="module")
 def cases(small):
-    """By name, the variant and the configuration."""
+    """Configurations by name."""
     made = {}
     for name, fields in CASES.items():
-        rest = {key: value for key, value in fields.items() if key != "variant"}
         rounds = 2 if name == "full" else 1
-        config = small(rounds=rounds, text_steps=6, image_steps=8, **rest)
-        made[name] = fields.get("variant", "full"), config
+        made[name] = small(rounds=rounds, text_steps=6, image_steps=8, batch_size=BATCH, **fields)
     return made
 
 
-def start(knowledge, variant, config):
+def start(knowledge, config):
     torch.manual_seed(SEED)
-    return BCDNNLearner(knowledge, config, variant=variant, batch_size=BATCH)
+    return BCDNNLearner(knowledge, config)
 
 
 @pytest.fixture(scope="module")
 def pair(knowledge, cases, tmp_path_factory):
     """The folder with the results of two processes, which ran all cases one after another."""
     folder = tmp_path_factory.mktemp("pair")
-    given = {"knowledge": knowledge, "cases": cases, "loop": LOOP, "batch_size": BATCH}
+    given = {"knowledge": knowledge, "cases": cases, "loop": LOOP}
     torch.save(given | {"seed": SEED}, folder / "cases.pt")
     program = Path(__file__).with_name("one_process.py")
     processes = [
@@ -69,7 +68,7 @@ def pair(knowledge, cases, tmp_path_factory):
 @pytest.fixture(scope="module", params=CASES)
 def results(request, pair, knowledge, cases, tmp_path_factory):
     """Of one case: what one process made, and what each of two made."""
-    learner = start(knowledge, *cases[request.param])
+    learner = start(knowledge, cases[request.param])
     context = LocalContext(tmp_path_factory.mktemp("one"))
     state, best = fit(learner, LOOP, context, seed=SEED)
     one = {

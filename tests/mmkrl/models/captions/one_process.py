@@ -10,10 +10,11 @@ import torch
 
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.learner import CaptionLearner
-from mmkrl.models.captions.registry import caption_learner
+from mmkrl.models.captions.learners import caption_learner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.distributed import distributed, mean_over_processes
-from mmkrl.train.loop import LoopConfig, fit, shard
+from mmkrl.train.loop import fit, shard
 from tests.support.captions import things
 from tests.support.pictures import photo_data
 from tests.support.processes import take_part
@@ -38,9 +39,8 @@ def _learner(folder: Path, config: CaptionConfig) -> CaptionLearner:
     if config.fine_tune is None:
         return caption_learner(things(), config, seed=3)
     data = photo_data(folder / f"photos-{os.getpid()}")
-    captions = data.load()
-    pictures = data.pictures(captions, config.fine_tune)
-    return caption_learner(captions, config, pictures=pictures, seed=3)
+    pictures = data.pictures(config.fine_tune)
+    return caption_learner(data.captions, config, pictures=pictures, seed=3)
 
 
 def _gradients(learner: CaptionLearner, context: LocalContext) -> dict:

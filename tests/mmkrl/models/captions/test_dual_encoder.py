@@ -1,5 +1,7 @@
 """The dual encoder: vectors, losses and masks against plain loops, whatever the encoders."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def batch(rows=5, seed=3):
 @pytest.mark.parametrize("text", ["gru", "bigru", "mean"])
 @pytest.mark.parametrize("measure", ["cosine", "order"])
 def test_vectors_and_loss(image, text, measure):
-    model = make(image=image, text=text, measure=measure, margin=0.3)
+    model = make(image=image, text=text, measure=measure, loss={"margin": 0.3})
     given = batch()
     losses = model("", given)
     image_BD, text_BD = model.encode(given)
@@ -104,10 +106,11 @@ def test_other_captions_of_the_same_image_are_no_negatives_unless_asked():
 
 @pytest.mark.parametrize("mining", ["sum", "semi_hard", "max", "top_k"])
 def test_mining_follows_the_phase(mining):
-    model = make(mining=mining, hardest=2)
+    model = make(loss={"mining": mining, "top_k": 2})
     own = model("", batch())["ranking"].item()
-    model.mining = "sum"
-    assert (own == model("", batch())["ranking"].item()) == (mining == "sum")
+    warmup = dataclasses.replace(batch(), settings={"warmup": True})
+    assert (own == model("", warmup)["ranking"].item()) == (mining == "sum")
+    assert own == model("", batch())["ranking"].item()
 
 
 @pytest.mark.parametrize("words", ["random", "tuned", "fixed", "both"])
@@ -175,7 +178,11 @@ def test_weights_of_another_vocabulary_are_refused_in_one_line():
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"warm_epochs": 2}, "with mining = 'sum' there is nothing to warm up for"),
+        ({"warmup_epochs": 2}, "with loss.mining = 'sum' there is nothing to warm up for"),
+        (
+            {"warmup_epochs": 2, "loss": "siglip"},
+            "with loss = 'siglip' there is nothing to warm up",
+        ),
         ({"optimizer": "sgd"}, "optimizer = 'sgd': a GRU learns with 'adam' or 'adamw'"),
     ],
 )

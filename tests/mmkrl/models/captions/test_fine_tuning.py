@@ -15,10 +15,12 @@ from mmkrl.data.pictures import Limits, decode
 from mmkrl.errors import UsageError, UserError
 from mmkrl.losses.captions import negatives, triplet_ranking
 from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.run import CaptionRun
+from mmkrl.models.captions.family import CaptionsFamily
 from mmkrl.models.config import TrainConfig
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit, shard
+from mmkrl.train.loop import fit, shard
+from tests.support.batches import check_batches
 from tests.support.pictures import SIZE, photo_data
 
 SMALL = {
@@ -42,7 +44,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def captions(data):
-    return data.load()
+    return data.captions
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +54,7 @@ def on_the_cpu(monkeypatch):
 
 def make(data, captions, tune=AS_IT_IS, **fields):
     config = CaptionConfig.model_validate(SMALL | {"fine_tune": tune} | fields)
-    return CaptionRun(config, LOOP, data, 0).learner(captions)
+    return CaptionsFamily().learner(config, data, 0)
 
 
 def last_batch(learner, step=0, seed=7):
@@ -70,14 +72,20 @@ def test_pictures_seen_whole_give_the_extracted_features(data, captions):
     assert float(functional.cosine_similarity(given_NF, seen_NF).min()) > 0.9999
 
 
+def test_batches_are_functions_of_their_arguments(data, captions):
+    check_batches(make(data, captions), differ=None)
+
+
 def test_a_backbone_at_rate_zero_trains_what_features_train(data, captions, tmp_path):
-    tuned = make(data, captions, AS_IT_IS | {"backbone_rate": 0.0, "rate": 1.0})
+    tuned = make(
+        data, captions, AS_IT_IS | {"backbone_learning_rate_scale": 0.0, "learning_rate_scale": 1.0}
+    )
     before = copy.deepcopy(tuned.module.backbone.state_dict())
     fixed = make(data, captions, None)
     own = {name: value for name, value in tuned.module.state_dict().items() if "back" not in name}
     for name, value in fixed.module.state_dict().items():
         assert torch.equal(own[name], value), name  # the same start
-    phases = [*fixed.phases(), dataclasses.replace(tuned.phases()[-1], rates={})]
+    phases = [*fixed.phases(), dataclasses.replace(tuned.phases()[-1], learning_rate_scales={})]
     fixed.phases = lambda: phases  # the same schedule on features
     states = [
         fit(one, LOOP, LocalContext(tmp_path / str(n)), seed=0)[0]
@@ -106,12 +114,12 @@ def test_a_step_s_gradients_by_a_plain_loop(data, captions):
     counted_BB = negatives(image_B, image_B, own_B, masked=True)
     loss = sum(triplet_ranking(s, own_B, counted_BB, margin=0.2) for s in (score_BB, score_BB.T))
     loss.backward()
-    slopes = dict(plain.named_parameters())
+    gradients = dict(plain.named_parameters())
     for name, parameter in module.named_parameters():
-        largest = slopes[name].grad.abs().max().item()
+        largest = gradients[name].grad.abs().max().item()
         assert largest > 0, name
         torch.testing.assert_close(
-            parameter.grad, slopes[name].grad, rtol=1e-3, atol=1e-4 * largest, msg=name
+            parameter.grad, gradients[name].grad, rtol=1e-3, atol=1e-4 * largest, msg=name
         )
 
 
@@ -150,12 +158,16 @@ def test_normalisation_keeps_its_statistics_and_the_rest_learns(data, captions, 
 
 
 def test_phases(data, captions):
-    one = make(data, captions, {"epochs": 2, "rate": 0.2, "backbone_rate": 0.5})
+    one = make(
+        data,
+        captions,
+        {"epochs": 2, "learning_rate_scale": 0.2, "backbone_learning_rate_scale": 0.5},
+    )
     *earlier, last = one.phases()
-    assert [phase.rates for phase in earlier] == [{"backbone": 0.0}]
+    assert [phase.learning_rate_scales for phase in earlier] == [{"backbone": 0.0}]
     assert (last.name, last.steps, last.validate_steps) == ("fine_tune", 10, 5)
     assert last.learning_rate == pytest.approx(0.002)
-    assert last.rates == {"backbone": 0.5}
+    assert last.learning_rate_scales == {"backbone": 0.5}
 
 
 def test_resumed_is_uninterrupted(data, captions, tmp_path):
@@ -192,7 +204,7 @@ def test_features_of_another_backbone_are_refused_in_one_line(data, captions):
     pictures = data.pictures(
         captions, CaptionConfig.model_validate({"fine_tune": AS_IT_IS}).fine_tune
     )
-    assert pictures.source.backbone.name == "efficientnet_lite0"
+    assert pictures.source.encoder.name == "efficientnet_lite0"
     object.__setattr__(captions, "feature_MD", np.tile(captions.feature_MD, 2))
     with pytest.raises(UserError, match="the backbone efficientnet_lite0 gives vectors of 1280"):
         make(data, captions)

@@ -12,8 +12,10 @@ from mmkrl.data.views.words import WordVectors
 from mmkrl.errors import UserError
 from mmkrl.models.captions.config import CaptionConfig
 from mmkrl.models.captions.learner import CaptionLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
+from tests.support.batches import check_batches
 from tests.support.captions import THINGS, things
 
 SMALL = {"dimension": 32, "word_dimension": 12, "batch_size": 12, "learning_rate": 0.01}
@@ -38,18 +40,22 @@ def learner(captions, *, seed=0, given=None, **fields):
 def test_phases(captions):
     (only,) = learner(captions, epochs=4, validations=8).phases()
     assert (only.name, only.steps, only.validate_steps, only.branch) == ("train", 36, 5, "")
-    warm, main = learner(captions, mining="max", warm_epochs=0.5, epochs=2).phases()
+    warm, main = learner(captions, loss={"mining": "max"}, warmup_epochs=0.5, epochs=2).phases()
     assert (warm.name, warm.steps, warm.final) == ("warm", 5, 1.0)
     assert (main.name, main.steps) == ("train", 18)
 
 
 def test_the_warm_up_sums_all_negatives(captions):
-    one = learner(captions, mining="max", warm_epochs=1)
-    mined = []
-    for phase in one.phases():
-        one.batch(phase, 0, 0)
-        mined.append(one.module.mining)
-    assert mined == ["sum", "max"]
+    one = learner(captions, loss={"mining": "max"}, warmup_epochs=1)
+    drawn = [one.batch(phase, 0, 0) for phase in one.phases()]
+    assert [batch.settings for batch in drawn] == [{"warmup": True}, {"warmup": False}]
+    same = [dataclasses.replace(drawn[0], settings=batch.settings, total=12) for batch in drawn]
+    summed, hardest = (float(one.module("", batch)["ranking"].detach()) for batch in same)
+    assert summed > hardest  # the loss has read it
+
+
+def test_batches_are_functions_of_their_arguments(captions):
+    check_batches(learner(captions, loss={"mining": "max"}, warmup_epochs=1), differ="warmup")
 
 
 def test_batches_are_training_captions_with_their_images(captions):
@@ -84,11 +90,20 @@ def test_the_vocabulary_knows_training_captions_alone(captions):
     "fields",
     [
         {"text": "mean"},
-        {"text": "gru", "mining": "max", "warm_epochs": 4},
-        {"text": "bigru", "measure": "order", "margin": 0.05, "mining": "semi_hard"},
-        {"text": "mean", "image": "mlp", "mining": "top_k", "scale": "standard", "words": "tuned"},
+        {"text": "gru", "loss": {"mining": "max"}, "warmup_epochs": 4},
+        {"text": "mean", "loss": "infonce"},
+        {"text": "mean", "loss": {"name": "siglip", "bias": -3.0}},
+        {"text": "mean", "loss": "python:tests.support.own_loss:SquareConfig"},
+        {"text": "bigru", "measure": "order", "loss": {"margin": 0.05, "mining": "semi_hard"}},
+        {
+            "text": "mean",
+            "image": "mlp",
+            "loss": {"mining": "top_k"},
+            "scale": "standard",
+            "words": "tuned",
+        },
     ],
-    ids=lambda fields: fields["text"],
+    ids=str,
 )
 def test_a_small_world_is_learned(captions, fields, tmp_path):
     vector_VW = np.eye(len(THINGS), dtype=np.float32)

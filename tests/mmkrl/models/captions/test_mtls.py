@@ -9,13 +9,12 @@ from torch.nn.functional import normalize
 
 from mmkrl.errors import UserError
 from mmkrl.losses.structure import hard_triplets, neighbour_divergence, soft_triplets
-from mmkrl.models.captions.config import CaptionConfig
-from mmkrl.models.captions.mtls import NO_PARTNER
-from mmkrl.models.captions.mtls_config import TransferConfig
-from mmkrl.models.captions.mtls_learner import MTLSLearner
-from mmkrl.models.captions.structures import mixed, raw_images, raw_texts
+from mmkrl.models.captions.config import CaptionConfig, TransferConfig
+from mmkrl.models.captions.mtls import NO_PARTNER, MTLSLearner, mixed, raw_images, raw_texts
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
+from tests.support.batches import check_batches
 from tests.support.captions import things
 
 SMALL = {
@@ -26,11 +25,11 @@ SMALL = {
     "learning_rate": 0.005,
     "image": "mlp",
     "text": "mean",
-    "mining": "top_k",
+    "loss": {"mining": "top_k"},
     "epochs": 3,
     "validations": 4,
 }
-TURNS = {"rounds": 2, "warm_epochs": 1, "neighbours": 3, "raw_dimension": 8}
+TURNS = {"rounds": 2, "warmup_epochs": 1, "neighbours": 3, "raw_dimension": 8}
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +70,18 @@ def test_every_branch_has_the_steps_of_a_joint_training(captions):
 
 
 def test_the_rate_of_a_branch_falls_over_all_of_its_steps(captions):
-    phases = learner(captions, final_rate=0.1).phases()
+    phases = learner(captions, final_learning_rate=0.1).phases()
     rates = [(p.learning_rate / 0.005, p.final * p.learning_rate / 0.005) for p in phases]
     expected = [(1.0, 0.7), (0.7, 0.4), (0.7, 0.4), (0.4, 0.1), (0.4, 0.1)]
     np.testing.assert_allclose(rates, expected)
 
 
 def test_a_sum_may_come_before_everything(captions):
-    one = learner(captions, warm_epochs=1)
+    one = learner(captions, warmup_epochs=1)
     assert [phase.name for phase in one.phases()][:2] == ["warm", "alone"]
-    one.batch(one.phases()[0], 0, 0)
-    assert one.module.mining == "sum"
-    one.batch(one.phases()[1], 0, 0)
-    assert one.module.mining == "top_k"
+    warm, alone = (one.batch(phase, 0, 0).settings for phase in one.phases()[:2])
+    assert warm["warmup"]
+    assert not alone["warmup"]
 
 
 @pytest.mark.parametrize(
@@ -111,11 +109,13 @@ def test_who_teaches_whom(captions, turns, taught):
 def test_both_sides_learn_by_turns_of_steps_if_jointly(captions):
     one = learner(captions, turns={"joint": True})
     phase = begun(one, "joint")
-    students = []
-    for step in range(4):
-        one.batch(phase, step, step)
-        students.append(one.module.student)
+    students = [one.batch(phase, step, step).settings["student"] for step in range(4)]
     assert students == ["image", "text", "image", "text"]
+
+
+@pytest.mark.parametrize("turns", [{}, {"joint": True}])
+def test_batches_are_functions_of_their_arguments(captions, turns):
+    check_batches(learner(captions, turns=turns, warmup_epochs=1), differ="student")
 
 
 @pytest.mark.parametrize("name", ["image_1", "text_1"])
@@ -239,9 +239,12 @@ def test_given_text_vectors_have_a_structure_too(captions):
     np.testing.assert_allclose(vector_NS @ vector_NS.T, expected_NS @ expected_NS.T, atol=1e-4)
 
 
-@pytest.mark.parametrize("turns", [{}, {"joint": True}, {"structure": "snn"}])
-def test_it_learns_a_small_world(captions, turns, tmp_path):
-    one = learner(captions, turns=turns, epochs=12)
+@pytest.mark.parametrize(
+    ("turns", "fields"),
+    [({}, {}), ({"joint": True}, {}), ({"structure": "snn"}, {}), ({}, {"loss": "infonce"})],
+)
+def test_it_learns_a_small_world(captions, turns, fields, tmp_path):
+    one = learner(captions, turns=turns, epochs=12, **fields)
     start = one.validate()["rsum"]
     state, _ = fit(one, LoopConfig(clip_norm=1.0), LocalContext(tmp_path), seed=0)
     assert state.best_metric > start + 50
@@ -271,7 +274,7 @@ def test_a_killed_training_goes_on_with_the_same_structures(captions, tmp_path):
     ("fields", "said"),
     [
         ({"batch_size": 13}, "a batch of 13: .* an even batch_size"),
-        ({"epochs": 1}, r"epochs = 1 and transfer.warm_epochs = 1: the warm-up must leave"),
+        ({"epochs": 1}, r"epochs = 1 and transfer.warmup_epochs = 1: the warm-up must leave"),
     ],
 )
 def test_what_cannot_be_cut_is_said_in_one_line(captions, fields, said):

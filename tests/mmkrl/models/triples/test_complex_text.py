@@ -13,9 +13,10 @@ from mmkrl.models.triples.base import make_model
 from mmkrl.models.triples.complex_text import AGREEMENT_WEIGHTS, mean_images
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Batch
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.support.graphs import ENTITIES, RELATIONS
 
 TRIPLES = np.array([[0, 0, 1], [5, 2, 3], [3, 1, 2], [13, 2, 13]])

@@ -8,8 +8,9 @@ from mmkrl.data.views.graph import Graph
 from mmkrl.errors import UserError
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 
 LOOP = LoopConfig(log_steps=1, checkpoint_steps=1000)
 

@@ -5,9 +5,10 @@ import torch
 
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
 from mmkrl.train.learner import Phase
-from mmkrl.train.loop import LoopConfig, _set_rate, fit
+from mmkrl.train.loop import _set_learning_rate, fit
 from tests.support.graphs import row_graph, some_images
 
 LOOP = LoopConfig(clip_norm=0.02, checkpoint_steps=5, log_steps=1)
@@ -179,7 +180,7 @@ def test_learning_rates_fall_to_their_share(warmup, final):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=9.0)
     phase, rates = Phase("p", 100, 0.5, "", warmup=warmup, final=final), []
     for step in range(100):
-        _set_rate(optimizer, phase, step, 0.2)
+        _set_learning_rate(optimizer, phase, step, 0.2)
         rates.append(optimizer.param_groups[0]["lr"])
     rising = round(100 * (0.2 if warmup is None else warmup))
     assert rates[:rising] == pytest.approx([0.5 * (i + 1) / rising for i in range(rising)])

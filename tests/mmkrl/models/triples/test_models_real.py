@@ -4,8 +4,9 @@ import torch
 
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.train.config import LoopConfig
 from mmkrl.train.context import LocalContext
-from mmkrl.train.loop import LoopConfig, fit
+from mmkrl.train.loop import fit
 from tests.mmkrl.evaluate.exact.test_triples_real import public_graph
 
 

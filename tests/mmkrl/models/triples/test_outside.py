@@ -10,7 +10,7 @@ from mmkrl.evaluate.exact.triple_ranks import triple_ranks, triple_scores
 from mmkrl.evaluate.tasks.triple_classification import CLASSIFICATION, classification_tasks
 from mmkrl.models.triples.config import TripleConfig
 from mmkrl.models.triples.learner import TripleLearner
-from mmkrl.spaces.triple_space import TripleSpace
+from mmkrl.models.triples.space import TripleSpace
 from mmkrl.train.context import LocalContext
 from mmkrl.train.loop import LoopConfig, fit
 
