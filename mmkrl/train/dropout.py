@@ -1,4 +1,4 @@
-"""Dropout whose mask depends on a row's place in the global batch, not on who computes it.
+"""Dropout whose mask depends on a row's position in the global batch, not on who computes it.
 
 Two processes with half a batch each therefore draw the masks that one process with the whole
 batch would, and train to the same losses.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ShardInvariantDropout:
-    """The dropout of one forward pass, the same however the batch is cut into shards.
+    """The dropout of one forward pass, the same on any number of processes.
 
     Attributes:
         seed: Differs by step and by use within the step.
