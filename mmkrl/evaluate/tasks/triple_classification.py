@@ -3,7 +3,7 @@
 The task is of Socher et al. (2013, "Reasoning with neural tensor networks for knowledge base
 completion", section 4.3) and was used for IKRL (Xie et al. 2017). No published negatives exist for
 our graphs, so each triple gets one, made as in the re-implementation of IKRL by Mousselly-Sergieh
-et al. (2018): its head or its tail gives way to an entity seen in that place of that relation in
+et al. (2018): its head or its tail gives way to an entity seen in that slot of that relation in
 the same split. Ours: what this makes is never a known triple of any split; the choice is seeded;
 and where models score a triple differently as a question for its head and for its tail
 (reciprocal relations), the mean of the two scores counts.
