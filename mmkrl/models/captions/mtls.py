@@ -56,7 +56,7 @@ ALONE, JOINT = "alone", "joint"
 
 
 class MTLS(DualEncoder):
-    """Both branches, and the structures they teach each other.
+    """Both branches, and the structures they teach each other (mutual relational distillation).
 
     Args:
         features: Length of the images' feature vectors.
@@ -128,6 +128,8 @@ class MTLS(DualEncoder):
         student_AT = unit_distances(vector_BD[anchor_B], all_gather_with_grad(vector_BD))
         itself_AT = place_A[:, None] == place_T[None]
         near_AT = (neighbour_NK[place_A][:, None] == place_T[None, :, None]).any(dim=2)
+        # Half of the rows are anchors and half their neighbours; the processes' shares need not be
+        # equal in it, so all divide by the same number.
         config, count = self.transfer, max(1, len(place_B) // 2)
         if config.structure == "snn":
             others = teacher_AT, student_AT, ~itself_AT
@@ -199,10 +201,11 @@ class MTLSLearner(CaptionLearner):
         return phases
 
     def _turn(self, name: str, branch: str, begun: float, epochs: float) -> Phase:
-        """A phase of so many epochs; what learns in it has learned for some before."""
+        """A phase of so many epochs, after ``begun`` epochs of training."""
         config = self._config
         steps = math.ceil(epochs * len(self._train_N) / config.batch_size)
         every = math.ceil(2 * config.epochs * len(self._train_N) / config.batch_size)
+        # The learning rate falls on one line over all epochs; a turn takes a stretch of it.
         rates = [
             1 - (1 - config.final_learning_rate) * at / config.epochs
             for at in (begun, begun + epochs)
@@ -246,6 +249,7 @@ class MTLSLearner(CaptionLearner):
         partner_B = np.where(
             np.arange(len(caption_B)) % 2, NO_PARTNER, np.arange(len(caption_B)) + 1
         )
+        # An anchor is in every even row, and its neighbour in the next.
         rows["place"] = torch.from_numpy(self._place(caption_B))
         rows["partner"] = torch.from_numpy(partner_B)
         return Batch(rows, seed=seed, settings={"student": student})
