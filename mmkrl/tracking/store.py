@@ -156,6 +156,7 @@ class Store:
         from mlflow import MlflowClient
         from mlflow.entities import Metric
 
+        # A job that resumes at a checkpoint measures the steps after it again.
         logged = self._logged[run_id]
         fresh = sorted(
             (point for point in points if point[3] > logged.get(point[0], -1)),
