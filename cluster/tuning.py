@@ -194,8 +194,8 @@ def _needed(resources: TrainingResources, turns: int | None) -> dict[str, float]
     """What Tune sets aside for a trial, so that at most so many of a population run at a time."""
     if resources.workers > 1:
         return {"cpu": _DRIVER_CPUS}
-    # All of a population exists at a time and takes turns: each asks for so large a share of the CPUs
-    # that only ``turns`` of them fit.
+    # All of a population exists at a time and takes turns: each asks for so large a share of the
+    # CPUs that only ``turns`` of them fit.
     cpus = ray.cluster_resources()["CPU"] / turns if turns else WORKER_CPUS
     return {"cpu": cpus, "gpu": gpu_of(resources)}
 

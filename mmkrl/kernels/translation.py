@@ -99,17 +99,17 @@ def translation_hinge(
             active += 1
             # The derivative of the length |d| is the sign of d (L1), or d / |d| (L2).
             factor = -scale if norm == 1 else -scale / max(corrupt_energy, _TINY)
-            place = _place(grads, other + entities if slot == RELATION else other, entities)
+            index = _grad_index(grads, other + entities if slot == RELATION else other, entities)
             sign = -1 if slot == TAIL else 1
-            _add_twice(corrupt_D, norm, factor, sum_4D[slot], grads.value_UD[place], sign)
+            _add_twice(corrupt_D, norm, factor, sum_4D[slot], grads.value_UD[index], sign)
         if active:
             factor = active * scale if norm == 1 else active * scale / max(energy, _TINY)
             _add_up(true_D, norm, factor, sum_4D)
             for slot in range(3):
                 row = head if slot == HEAD else (relation + entities if slot == RELATION else tail)
-                place = _place(grads, row, entities)
+                index = _grad_index(grads, row, entities)
                 sign = -1 if slot == TAIL else 1
-                _add_rest(sum_4D[_OWN], sum_4D[slot], grads.value_UD[place], sign)
+                _add_rest(sum_4D[_OWN], sum_4D[slot], grads.value_UD[index], sign)
     return total * scale, grads
 
 
@@ -163,19 +163,19 @@ def _energy(
 
 
 @inlined
-def _place(grads: RowGrads, row: np.int64, entities: int) -> np.int32:
+def _grad_index(grads: RowGrads, row: np.int64, entities: int) -> np.int32:
     """The index of a row's gradient, which is made of zeros when it is first asked for."""
-    place: np.int32 = grads.place_N[row]
-    if place < 0:
+    index: np.int32 = grads.place_N[row]
+    if index < 0:
         relation = 1 if row >= entities else 0
         used = grads.used_2[relation]
-        place = len(grads.row_U) - 1 - used if relation else used
+        index = len(grads.row_U) - 1 - used if relation else used
         grads.used_2[relation] = used + 1
-        grads.place_N[row] = place
-        grads.row_U[place] = row - entities if relation else row
+        grads.place_N[row] = index
+        grads.row_U[index] = row - entities if relation else row
         for d in range(grads.value_UD.shape[1]):
-            grads.value_UD[place, d] = np.float32(0)
-    return place
+            grads.value_UD[index, d] = np.float32(0)
+    return index
 
 
 @inlined
