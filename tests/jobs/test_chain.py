@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+import jobs
+from mmkrl.errors import UsageError
 from mmkrl.models.bcdnn.space import KnowledgeSpace
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -113,6 +115,24 @@ def test_the_same_chain_again_is_skipped(chain, quick):
     assert {j: s["output"] for j, s in second.items()} == {j: s["output"] for j, s in first.items()}
     changed = {"status": "skipped", "seconds": again.result["seconds"]}
     assert again.result == chain[1].result | changed
+
+
+def test_python_gets_what_the_command_prints(chain, quick, monkeypatch):
+    monkeypatch.chdir(quick.folder)
+    result = jobs.run("pipeline", "config.yaml", train__seeds=[0])
+    assert result.outcome.status == "skipped"
+    assert result.metrics == chain[1].result["metrics"]
+    assert result.mlflow_run == quick.dataset("evaluate").manifest.notes["mlflow_run"]
+    assert {"full", "text_only", "random"} <= set(result.table.index)
+    assert "text-image mAP" in result._repr_html_()
+    found = result.model.retrieve("woman | as_role | school", count=3)
+    ids = set(quick.dataset("ingest").table("images", ["image_id"])["image_id"].to_pylist())
+    assert len(found) == 3
+    assert set(found["name"]) <= ids
+    with pytest.raises(UsageError, match="no job is called 'pipline'; they are: ingest, "):
+        jobs.run("pipline", "config.yaml")
+    with pytest.raises(UsageError, match="'train.variants' is now a model each"):
+        jobs.run("pipeline", "config.yaml", {"train.variants": ["full"]})
 
 
 def test_force_makes_a_new_version_of_the_same_content(chain, joined, new_place):

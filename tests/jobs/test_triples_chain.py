@@ -138,10 +138,10 @@ def test_the_first_model_is_registered_and_asked_by_name(done):
 OWN = """
 from mmkrl.evaluate.metrics.metric import Metric
 
-def worse_than_second(ranking):
-    return ranking.rank_Q > 2
+def misses(ranking):
+    return ranking.rank_Q > 1
 
-Misses = Metric("misses at 2", worse_than_second, higher_is_better=False)
+Misses = Metric("misses at 1", misses, higher_is_better=False)
 """
 
 
@@ -154,21 +154,23 @@ def test_a_metric_of_ones_own_is_reported_and_compared_in_its_direction(done, mo
     asked = "evaluate.metrics=[python:my_metrics:Misses, Hits@2]"
     ended = place.run("evaluate", "--set", asked)
     assert ended.status == 0, ended.stderr[-6000:]
-    assert "misses at 2 ↓" in ended.stderr  # the table
+    assert "misses at 1 ↓" in ended.stderr  # the table
     report = report_of(ended)
-    assert report["metrics"]["misses at 2"]["higher_is_better"] is False
-    number = f"{LINK_PREDICTION} misses at 2"
+    assert report["metrics"]["misses at 1"]["higher_is_better"] is False
+    number = f"{LINK_PREDICTION} misses at 1"
     means = {}
     for method, scores in report["results"].items():
         found = scores[LINK_PREDICTION]["metrics"]
-        means[method] = found["misses at 2"]["mean"]
-        assert found["misses at 2"]["low"] <= means[method] <= found["misses at 2"]["high"]
-        assert found["Hits@2"]["mean"] == pytest.approx(1 - means[method])
-    assert ended.result["metrics"]["complex/link_prediction/misses_at_2"] == means["complex"]
-    difference = means["complex"] - means["translation"]
-    assert report["ahead"]["complex"]["translation"][number]["mean"] == pytest.approx(difference)
+        means[method] = found["misses at 1"]["mean"]
+        assert found["misses at 1"]["low"] <= means[method] <= found["misses at 1"]["high"]
+        assert found["Hits@1"]["mean"] == pytest.approx(1 - means[method])
+        assert found["Hits@1"]["mean"] <= found["Hits@2"]["mean"] <= found["Hits@3"]["mean"]
+    assert ended.result["metrics"]["complex/link_prediction/misses_at_1"] == means["complex"]
+    ahead = report["ahead"]["complex"]["translation"][number]
+    assert ahead["mean"] == pytest.approx(means["complex"] - means["translation"])
     here = ended.result["output"]
     compared = place.done("compare", f"{here}#translation", here, "--set", asked)
     lines = (Path(compared["output"]) / "compare.md").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith(f"| **{number}** |")]
-    assert (" better |" in line) == (difference < 0) != (" worse |" in line)
+    assert (" better |" in line) == (ahead["high"] < 0)
+    assert (" worse |" in line) == (ahead["low"] > 0)

@@ -81,11 +81,11 @@ class TriplesFamily(Family[TripleConfig, "TripleData"]):
         from mmkrl.evaluate.tasks.triple_classification import classification_tasks
 
         assert learner is not None
+        further = further_metrics(trial.config.metrics, ranks_alone=True)
         graph = trial.data.graph
         scorer = learner.scorer(method.view or WHOLE)
         known = KnownTriples.of(_filter(graph, split))
         ranks = trial.rank(scorer, graph.triples[split], known=known)
-        further = further_metrics(trial.config.metrics, ranks_alone=True)
         pictured_E = trial.data.pictured_E
         tasks = tasks_of_ranks(graph, ranks, pictured_E, split=split, further=further)
         if split != TEST:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mmkrl.evaluate.metrics.intervals import Interval
+from mmkrl.evaluate.metrics.metric import Metric
 from mmkrl.evaluate.metrics.registry import metric
 from mmkrl.evaluate.report.compare import Difference, Number, Side, compare
 from mmkrl.evaluate.report.evaluation import Evaluation
@@ -159,11 +160,14 @@ def difference(low, mean, high):
         ("mAP", (-0.1, 0.2, 0.3), ""),
         ("MR", (-30.0, -20.0, -10.0), "better"),
         ("MR", (10.0, 20.0, 30.0), "worse"),
+        ("misses", (-0.3, -0.2, -0.1), "better"),
+        ("misses", (0.1, 0.2, 0.3), "worse"),
         ("mAP", (math.nan, 0.2, math.nan), ""),
     ],
 )
 def test_better_means_beyond_the_interval_and_in_the_right_direction(name, bounds, expected):
-    number = Number(("task", name), metric(name), [None], [], True)
+    own = {"misses": Metric.from_json("misses", {"higher_is_better": False})}
+    number = Number(("task", name), own.get(name) or metric(name), [None], [], True)
     assert judged(number, difference(*bounds)) == expected
 
 

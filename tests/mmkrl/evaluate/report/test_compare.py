@@ -119,7 +119,7 @@ def test_one_evaluation_is_no_comparison(sides):
 
 
 def test_what_is_no_evaluation_or_an_old_one_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"made by jobs\.mine"):
+    with pytest.raises(UserError, match="is the output of 'mine'"):
         Evaluation.of(dataset(tmp_path, "mine", "key", {}, {}))
     with pytest.raises(UserError, match=r"no values by query.*--force"):
         Evaluation.of(dataset(tmp_path, "evaluate", "key", {}, {}))
