@@ -21,7 +21,7 @@ def margin_hinge(
         positive_B: Scores of true triples.
         negative_BK: Scores of the corruptions of each.
         margin: Gamma, in the unit of the energies.
-        counted_BK: False where a corruption costs nothing; none means that all count.
+        counted_BK: False where a corruption costs nothing; None means that all count.
 
     Returns:
         A scalar.
@@ -53,7 +53,7 @@ def self_adversarial(
         negative_BK: Scores of the corruptions of each.
         margin: Gamma, in the unit of the energies.
         temperature: Alpha; 0 weighs all corruptions alike.
-        counted_BK: False where a corruption does not count; none means that all do.
+        counted_BK: False where a corruption does not count; None means that all do.
 
     Returns:
         A scalar.

@@ -131,7 +131,7 @@ def test_python_gets_what_the_command_prints(chain, quick, monkeypatch):
     assert set(found["name"]) <= ids
     with pytest.raises(UsageError, match="no job is called 'pipline'; they are: ingest, "):
         jobs.run("pipline", "config.yaml")
-    with pytest.raises(UsageError, match="'train.variants' is now a model each"):
+    with pytest.raises(UsageError, match=r"'train\.variants' is now a model each"):
         jobs.run("pipeline", "config.yaml", {"train.variants": ["full"]})
 
 
@@ -173,7 +173,7 @@ def test_an_unknown_key_is_named_with_the_nearest(chain):
     assert ended.status == 2
     assert ended.error == (
         "error: unknown key 'query.imagee'; did you mean 'image'? "
-        "(valid keys here: count, image, text)"
+        "(valid keys here: count, head, image, relation, tail, text)"
     )
 
 

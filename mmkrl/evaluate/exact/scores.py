@@ -6,7 +6,7 @@ need not be equal:
 
 * :meth:`GraphScore.pair`, in torch, which training differentiates;
 * :meth:`GraphScore.exact`, in float64 and always summed in one order: what ranks, thresholds and
-  served scores are made of. Equal vectors tie, whatever else is compared;
+  scores of triples are made of. Equal vectors tie, whatever else is compared;
 * :meth:`GraphScore.fast`, for many candidates in float32, with the bounds within which it settles
   nothing. It makes ranking two orders of magnitude faster and decides no rank by itself.
 
@@ -15,7 +15,6 @@ For Euclidean distances these are minus the distance, minus its square, and q.c 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -227,7 +226,7 @@ class L2(GraphScore):
 class _Summed(GraphScore):
     """Minus a sum of terms that are not negative, by a compiled loop on CPUs."""
 
-    _loop: ClassVar[Callable[[Any, Any, Any], None]]
+    _loop: ClassVar[staticmethod[[Any, Any, Any], None]]
     _padded: ClassVar[bool] = True
 
     def fast(self, query_UD: Tensor, candidate_BD: Tensor) -> Tensor:
