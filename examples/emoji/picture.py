@@ -74,7 +74,7 @@ def answers(space: KnowledgeSpace, mined: Dataset) -> list[Row]:
     kept = np.random.default_rng(_SEED).permutation(sorted(pairs))[:_ROWS]
     found = []
     for relationship in (pairs[pair] for pair in kept):
-        triple = tuple(relationship[part] for part in ("subject", "predicate", "object"))
+        triple = relationship["subject"], relationship["predicate"], relationship["object"]
         (best,) = space.retrieve(space.embed_triples([triple]), _FOUND, among)
         ids = [answer.name for answer in best]
         right = [name in shown[relationship["relationship_id"]] for name in ids]
@@ -88,8 +88,9 @@ def drawn(rows: list[Row], corpus: Dataset) -> bytes:
     from PIL import Image
 
     images = pictures(corpus, {name for row in rows for name in row.found})
+    across = len(rows[0].found)
     figure = Figure(figsize=(8, 0.78 * len(rows) + 0.3), layout="constrained")
-    axes = figure.subplots(len(rows), _FOUND + 1, width_ratios=[4.2, *[1] * _FOUND], squeeze=False)
+    axes = figure.subplots(len(rows), across + 1, width_ratios=[4.2, *[1] * across], squeeze=False)
     for line, row in zip(axes, rows, strict=True):
         line[0].text(1, 0.5, row.text, ha="right", va="center", fontsize=9)
         line[0].axis("off")
