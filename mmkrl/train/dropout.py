@@ -37,8 +37,8 @@ class ShardInvariantDropout:
         if probability == 0:
             return row_BD
         generator = torch.Generator().manual_seed((self.seed * 31 + layer) % (1 << 62))
-        # Every process draws the masks of all rows, on the CPU whatever device trains, and takes those
-        # of its own rows.
+        # Every process draws the masks of all rows, on the CPU whatever device trains, and takes
+        # those of its own rows.
         draw_TD = torch.rand(self.total, row_BD.shape[1], generator=generator)
         kept_BD = draw_TD[self.start : self.start + row_BD.shape[0]] >= probability
         return row_BD * kept_BD.to(row_BD) / (1 - probability)
