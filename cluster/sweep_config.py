@@ -13,8 +13,8 @@ class SweepConfig(Section):
     """Many trainings with different settings, the hopeless ones ended early."""
 
     space: dict[str, tuple[Any, ...] | None] = Field(default_factory=dict)
-    """What to search, by key of ``train``, such as ``bcdnn.margin: [0.05, 0.5]``. Two numbers with
-    a point are the ends of a range (on a logarithmic scale if a factor of ten or more apart),
+    """What to search, by key of ``train``, such as ``models.NAME.margin: [0.05, 0.5]``. Two numbers
+    with a point are the ends of a range (on a logarithmic scale if a factor of ten or more apart),
     anything else are choices; null takes the range beside the field. Without any key: all ranges
     that stand beside the fields of the first model."""
     sampler: Literal["tpe", "random", "grid"] = "tpe"

@@ -11,25 +11,47 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+import mmkrl
 from mmkrl.config import check
 from mmkrl.data.config import IngestConfig
 from mmkrl.data.dataset import Origin, open_dataset, publish
+from mmkrl.data.schemas import features as features_schema
 from mmkrl.data.splits.names import TEST, TRAIN, VALIDATION
 from mmkrl.encoders.config import ExtractConfig
 from mmkrl.encoders.extractor import Extractor
 from mmkrl.errors import UsageError
+from mmkrl.evaluate.config import EvaluateConfig
+from mmkrl.evaluate.exact.triple_ranks import triple_ranks
+from mmkrl.evaluate.metrics.metric import Ranking, measure
+from mmkrl.evaluate.metrics.registry import further_metrics, metric
+from mmkrl.evaluate.report.query_values import QueryNames
 from mmkrl.io.storage import locate
 from mmkrl.mining.config import MINERS, MineConfig
 from mmkrl.mining.dedupe.config import DedupeConfig
 from mmkrl.mining.dedupe.workflow import dedupe
 from mmkrl.mining.miner import MiningInputs
+from mmkrl.models import training
+from mmkrl.models.captions.learner import CaptionLearner
+from mmkrl.models.comparison import Comparison
+from mmkrl.models.config import CORPUS, FEATURES, TrainConfig
+from mmkrl.models.family import Sources
+from mmkrl.models.pixels import PixelFeatures
+from mmkrl.models.triples.learner import TripleLearner
+from mmkrl.models.triples.space import TripleSpace
 from mmkrl.plugins import sources
+from mmkrl.spaces.space import load_space
+from mmkrl.train.context import LocalContext
+from mmkrl.train.loop import LoopConfig, fit
 from tests.mmkrl.data.crawls import ingest
 from tests.mmkrl.mining.hash_rows import run_here
+from tests.support.captions import published, things
+from tests.support.graphs import row_graph
 
 PAGE = Path(__file__).parents[2] / "docs/extend.md"
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "grey": (90, 90, 90)}
@@ -37,6 +59,8 @@ COLOURS |= {"white": (255, 255, 255), "yellow": (255, 255, 0)}
 THINGS = ["car", "hat", "cup", "shoe", "lamp", "ball"]
 READER, MINER = "python:my_jsonl:JsonlReader", "python:my_attributes:AttributeMiner"
 ENCODER = "python:my_colours:COLOURS"
+FILES = ["my_jsonl", "my_attributes", "my_colours", "my_metric", "my_loss", "my_graph"]
+FILES += ["my_labels", "my_label_learner"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +70,7 @@ def lab(tmp_path_factory):
     text = PAGE.read_text()
     blocks = re.findall(r"```python\n# (my_\w+)\.py\n(.*?)```", text, re.DOTALL)
     names = [name for name, _ in blocks]
-    assert {"my_jsonl", "my_attributes", "my_colours"} <= {*names}
+    assert {*names} == {*FILES}
     for name, block in blocks:
         (folder / f"{name}.py").write_text(block)
     sys.path.insert(0, str(folder))
@@ -55,13 +79,18 @@ def lab(tmp_path_factory):
     sys.path.remove(str(folder))
     for name in names:
         sys.modules.pop(name, None)
+    metric.cache_clear()
 
 
 @pytest.fixture(scope="module")
 def configured(lab):
-    """The sections that the page shows."""
-    text = PAGE.read_text()
-    return yaml.safe_load("\n".join(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)))
+    """The sections that the page shows, all models side by side."""
+    sections, models = {}, {}
+    for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        shown = yaml.safe_load(block)
+        models |= shown.get("train", {}).get("models", {})
+        sections |= shown
+    return sections | {"train": {"models": models}}
 
 
 def noise(draw: random.Random) -> bytes:
@@ -125,6 +154,106 @@ def test_the_encoder_gives_the_mean_colour_of_each_field(lab, configured):
     expected = pixels.reshape(-1, 4, 16, 4, 16, 3).mean(axis=(2, 4)).transpose(0, 3, 1, 2) / 255
     found = Extractor(config, {ENCODER: "torch"})(pixels)[ENCODER]
     np.testing.assert_allclose(found, expected.reshape(len(pixels), 48), atol=1e-3)
+
+
+def test_the_metric_counts_misses_and_is_better_when_lower(lab, configured):
+    names = check(configured["evaluate"], EvaluateConfig).metrics
+    own, hits = further_metrics(names)
+    assert (own.title, hits.name) == ("misses at 3 ↓", "Hits@50")
+    found = measure(Ranking(np.array([1.0, 3.0, 3.5, 60.0])), [own, hits])
+    assert found["misses at 3"].tolist() == [0, 0, 1, 1]
+    assert found["Hits@50"].tolist() == [1, 1, 1, 0]
+
+
+def test_the_loss_trains_a_dual_encoder(lab, configured, tmp_path):
+    models = check({"models": configured["train"]["models"]}, TrainConfig).models
+    config = models["square"].model_copy(update={"batch_size": 32, "epochs": 6, "dimension": 32})
+    assert config.loss.wanted == 0.8
+    torch.manual_seed(0)
+    learner = CaptionLearner(things(), config, words=None, seed=0)
+    before = next(iter(learner.validate().values()))
+    state, _ = fit(learner, LoopConfig(), LocalContext(tmp_path), seed=0)
+    assert state.best_metric > before + 50  # the sum of six recalls, in percent
+
+
+@pytest.mark.parametrize("name", ["transe_huber", "scaled"])
+def test_the_graph_score_and_the_graph_model_are_trained_and_asked(lab, configured, name, tmp_path):
+    usual = {"dimension": 16, "batch_size": 6, "epochs": 80, "validations": 1, "bound": "free"}
+    usual |= {"margin": 1.0, "learning_rate": 0.2, "negatives": {"entities": 4}}
+    shown = {name: usual | configured["train"]["models"][name]}
+    config, graph = check({"models": shown}, TrainConfig).models[name], row_graph()
+    torch.manual_seed(0)
+    learner = TripleLearner(graph, config, seed=0)
+    before = learner.validate()["mrr"]
+    state, best = fit(learner, LoopConfig(), LocalContext(tmp_path / "run"), seed=0)
+    assert state.best_metric > before + 0.3
+    learner.module.load_state_dict(best)
+    TripleSpace.of(learner.module, graph).save(tmp_path / "space")
+    asked = mmkrl.load(tmp_path / "space").predict_tails("e03", "next", count=3)
+    assert "e04" in asked["name"].tolist()
+
+
+@pytest.fixture(scope="module")
+def labelled(lab, configured, tmp_path_factory):
+    """Pictures of one colour each, ingested by the reader and extracted by the encoder."""
+    folder, draw = tmp_path_factory.mktemp("labelled"), random.Random(0)
+    lines = []
+    for n in range(240):
+        name, colour = draw.choice([*COLOURS.items()])
+        file = io.BytesIO()
+        noisy = tuple(min(255, max(0, value + draw.randint(-30, 30))) for value in colour)
+        Image.new("RGB", (32, 32), noisy).save(file, "PNG")
+        row = {"caption": f"a {name} thing", "label": name, "uri": str(n)}
+        row |= {"split": ("train", "train", "validation", "test")[n % 4]}
+        lines.append(json.dumps(row | {"image": base64.b64encode(file.getvalue()).decode()}))
+    (folder / "crawl.jsonl").write_text("\n".join(lines))
+    source = configured["ingest"]["sources"][0] | {"path": str(folder / "crawl.jsonl")}
+    corpus = ingest(check({"sources": [source]}, IngestConfig), folder / "ingested")
+    extract = check({**configured["extract"], "image_size": 32}, ExtractConfig)
+    images = corpus.table("images", ["image_id", "image"])
+    vector_NF = PixelFeatures(extract)(images["image"].to_pylist()).numpy()
+    schema = features_schema({ENCODER: vector_NF.shape[1]}).arrow
+    flat = pa.array(vector_NF.astype(np.float16).ravel())
+    column = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(ENCODER).type)
+    ids = images["image_id"].combine_chunks()
+    table = pa.Table.from_arrays([ids, column], schema=schema)
+    made_with = extract.model_dump(mode="json")
+    extracted = published(folder / "extracted", config=made_with, features=table)
+    return Sources({CORPUS: corpus, FEATURES: extracted}, _labels(configured), folder / "cache")
+
+
+def _labels(configured) -> TrainConfig:
+    models = {"labels": configured["train"]["models"]["labels"]}
+    return check({"models": models, "features": [ENCODER]}, TrainConfig)
+
+
+def test_the_family_is_trained_measured_and_asked(labelled, configured, tmp_path):
+    assert labelled.config.inputs == (CORPUS, FEATURES)
+    member = training.Member(labelled, *labelled.config.served)
+    training.train(member, LocalContext(tmp_path / "run"))
+    location = locate(tmp_path / "trained")
+    files, notes = training.collect(location, {member.name: locate(tmp_path / "run/last")})
+    data = member.family.load(labelled)
+    training.trained_space(labelled, location, data).save(tmp_path / "trained" / "space")
+    publish(location, Origin("train", "key", {}, {}, ""), [], files=files, notes=notes)
+
+    evaluate = check(configured["evaluate"], EvaluateConfig)
+    compared = Comparison(labelled, open_dataset(location), evaluate, triple_ranks)
+    assert [compared.label(*method) for method in compared.methods()] == ["labels"]
+    measured = compared.measure(TEST, *compared.served)
+    assert measured["labels"].values["top-1"].mean() > 0.9
+    assert measured["labels"].values["misses at 3"].mean() < 0.1
+    named = member.family.queries(data, TEST, measured)["labels"]
+    assert isinstance(named, QueryNames)
+    assert len({*named.names}) == measured["labels"].queries
+
+    model = mmkrl.load(tmp_path / "trained")
+    file = io.BytesIO()
+    Image.new("RGB", (48, 40), (250, 5, 5)).save(file, "PNG")
+    assert model.recognise(file.getvalue(), count=1)["name"].tolist() == ["red"]
+    space = load_space(tmp_path / "trained" / "space")
+    task, *_ = space.tasks
+    assert space.ask(task, [space.example])[0].answers
 
 
 def test_what_is_not_there_is_one_line(lab):

@@ -10,6 +10,13 @@ from tests.golden.reading import Figures, compact
 
 TOLERANCE = 1e-5  # relative: another processor adds up in another order
 
+_ONE = {
+    "digests": "table",
+    "float_digests": "digest",
+    "numbers": "number",
+    "series": "series",
+}
+
 
 def differences(first: Figures, second: Figures, tolerance: float = 0.0) -> list[str]:
     """One line for each figure that differs; none if all are equal.
@@ -27,7 +34,7 @@ def differences(first: Figures, second: Figures, tolerance: float = 0.0) -> list
     for kind in (*kinds, "numbers", "series"):
         for name in sorted(first[kind].keys() | second[kind].keys()):
             pair = first[kind].get(name), second[kind].get(name)
-            lines += [f"{kind[:-1]} {name}: {how}" for how in _compared(*pair, tolerance)]
+            lines += [f"{_ONE[kind]} {name}: {how}" for how in _compared(*pair, tolerance)]
     return lines
 
 

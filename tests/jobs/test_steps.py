@@ -152,10 +152,8 @@ def test_the_shipped_configuration_of_captions_is_valid():
 
 def test_pairs_of_given_vectors_need_no_corpus_and_are_part_of_the_key(configured, tmp_path):
     path = tmp_path / "pairs.parquet"
-    captions = {"a": {"text": "features"}}
-    config = configured(
-        train={"model": "captions", "captions": captions, "captions_from": str(path)}
-    )
+    models = {"a": {"family": "captions", "text": "features"}}
+    config = configured(train={"models": models, "captions_from": str(path)})
     assert needed(config, "evaluate") == ["train", "evaluate"]
     with pytest.raises(UserError, match=r"pairs.parquet: no such file"):
         step(config, "train")

@@ -1,10 +1,11 @@
 """BC-DNN: the bi-enhanced cross-modal network of MM-KRL (Nian, Bao, Li, Xu; ACM MM 2017).
 
-Of the paper only its abstract, project page and the names of its two strategies are public. From
-the paper: a textual branch trained by a "triplet relationship strategy", a visual branch trained
-by "deep multivariate regression", each teaching the other, and unseen relationships represented
-through seen parts. Ours: every layer, size and formula below. Two choices differ from the
-obvious reading because they measured better on validation relationships:
+"Multi-modal knowledge representation learning via webly-supervised relationships mining",
+doi 10.1145/3123266.3123443. Of the paper only its abstract, project page and the names of its two
+strategies are public. From the paper: a textual branch trained by a "triplet relationship
+strategy", a visual branch trained by "deep multivariate regression", each teaching the other, and
+unseen relationships represented through seen parts. Ours: every layer, size and formula below. Two
+choices differ from the obvious reading because they measured better on validation relationships:
 
 * Word vectors are whitened within each slot, and the text branch starts as an (orthogonal) linear
   map of them plus a correction that starts at zero. Mean word vectors of a corpus lie in a narrow

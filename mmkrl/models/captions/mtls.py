@@ -1,7 +1,7 @@
 """MTLS: two branches that also learn each other's local structure (Dong, Jian, Lu 2020).
 
-"Multi-modal transfer of local structures", Symmetry 12(9), 1504, of which the abstract and the
-beginning of the introduction are public.
+"Learning multimodal representations by symmetrically transferring local structures", Symmetry
+12(9), 1504, of which the abstract and the beginning of the introduction are known here.
 
 The paper's: coordinated spaces of multi-layer branches, aligned by a bidirectional retrieval loss;
 "customised soft metric learning" that transfers intra-modal local structures symmetrically; and
