@@ -29,7 +29,7 @@ _REPEATED = "another image stands for it; see dedupe"
 
 @dataclass(frozen=True)
 class CorpusUnit:
-    """Some rows of one image file of the corpus.
+    """A unit of extraction: neighbouring rows of one image file of the corpus.
 
     Attributes:
         location: The corpus.

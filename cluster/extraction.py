@@ -190,6 +190,7 @@ def _engines(
 ) -> dict[EncoderName, Choice]:
     """What runs each backbone: as decided when this dataset was begun, or decided now."""
     file = location / CHOICE_FILE
+    # Engines agree within a tolerance, not to the last bit: one dataset has one engine a backbone.
     if file.is_file():
         return {name: Choice(**choice) for name, choice in json.loads(file.read_text()).items()}
     step = max(1, len(units) // _SAMPLED_UNITS)

@@ -27,6 +27,7 @@ def parallel(
     Returns:
         Results by name, in the order of ``calls``.
     """
+    # An embedded Ray has more logical CPUs than cores: a task takes as many as make up one core.
     task: Any = ray.remote(num_cpus=ray.cluster_resources().get("CPU", 1) / cores())(_call)
     shared = ray.put(work)
     with_work = {name: (shared, arguments) for name, arguments in calls.items()}

@@ -129,6 +129,8 @@ def train_members(
         UserError: a run failed for good.
     """
     journal: Any = ray.remote(num_cpus=0)(Journal).remote()
+    # Failures are retried by Ray Train, from the last checkpoint, as often as configured; retries
+    # of the driver would multiply that.
     run_member: Any = ray.remote(num_cpus=_DRIVER_CPUS, max_retries=0)(_run_member)
     calls = {one.name: (location, one, work, resources, journal) for one in members}
     limit = at_a_time(resources)
@@ -139,6 +141,7 @@ def train_members(
                 record(name, measurements)
                 show(name, measurements)
             checkpoints |= {name: ray.get(reference) for name, reference in ended.items()}
+    # What came in between the last look and the end of the last run.
     for name, measurements in ray.get(journal.take.remote()):
         record(name, measurements)
     return checkpoints
@@ -227,6 +230,7 @@ def at_a_time(resources: TrainingResources) -> int:
 
 def fitting(resources: TrainingResources, gpus: int, cores: int) -> int:
     """How many runs there is room for at a time, on GPUs if there are any; at least one."""
+    # Whole shares of each GPU: no worker is spread over the remainders of two.
     room = gpus * int(1 / resources.gpu_share) if gpus else cores // resources.threads
     return max(1, room // resources.workers)
 

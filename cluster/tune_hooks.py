@@ -1,4 +1,4 @@
-"""The searcher, the schedulers and the callback that Ray Tune is given; none has a memory.
+"""The searcher, the schedulers and the callback that Ray Tune is given; they keep no state.
 
 What is tried and which trial ends is decided by a :class:`TrialStudy`, which remembers all of it by
 itself. Tune pickles its searcher, scheduler and callbacks when a sweep begins and unpickles them
@@ -35,7 +35,7 @@ class TrialStudy(Protocol):
     """What is tried, and which trial ends; it remembers all of it by itself."""
 
     def resume(self, numbers: Iterable[int]) -> None:
-        """Some trials that an earlier process began go on where they were."""
+        """Trials that an earlier process began, by number, go on where they were."""
         ...
 
     def ask(self) -> tuple[int, Settings] | None:
@@ -211,6 +211,8 @@ class PBTScheduler(PickledByName, PopulationBasedTraining):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Ask the study, and compare a trial that goes on with the others."""
+        # Tune changes a trial's configuration when it copies a better one (exploit and explore) and
+        # tells nobody; what it trains with is known at its next report.
         number = self._searcher.number[trial.trial_id]
         self._searcher.study.change_settings(number, dict(trial.config))
         if self._searcher.report(trial.trial_id, result):

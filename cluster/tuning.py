@@ -1,4 +1,4 @@
-"""Trials of a sweep under Ray Tune: started where there is room, ended when they are behind.
+"""Trials of a sweep under Ray Tune (ASHA, PBT): begun where there is room, ended when behind.
 
 Tune places trials, takes up again those whose process died, and restores what was running after a
 kill of the driver. What is tried and which trial ends is decided by a
@@ -104,7 +104,7 @@ def tune_trials(
     Args:
         location: Folder for Tune's own state and the checkpoints.
         study: What is tried.
-        work: Trains with some settings; run by every worker of a trial.
+        work: Trains with given settings; run by every worker of a trial.
         resources: Size of a trial and number of trials at a time.
         listener: Told of the trials in this process.
         population: How settings change on the way, if they do.
@@ -128,7 +128,7 @@ def tune_trials(
     tune_config = TuneConfig(
         search_alg=searcher,
         scheduler=scheduler,
-        num_samples=-1,
+        num_samples=-1,  # until the study says that none is to come
         reuse_actors=resources.workers == 1,
         trial_dirname_creator=_folder,
     )
@@ -141,8 +141,8 @@ def tune_trials(
         callbacks=[callback],
         verbose=0,
     )
-    for wordy in ("analysis.experiment_analysis", "utils.util"):
-        logging.getLogger(f"ray.tune.{wordy}").setLevel(logging.ERROR)
+    for noisy in ("analysis.experiment_analysis", "utils.util"):
+        logging.getLogger(f"ray.tune.{noisy}").setLevel(logging.ERROR)
     with alive(searcher, scheduler, callback):
         _tuner(location / _EXPERIMENT, trainable, tune_config, run_config).fit()
     callback.poll()
@@ -184,7 +184,7 @@ def _trainable(
                 member = Member(name, settings)
                 told = TuneReportCallback()
                 trainer(location / _RUNS, member, work, resources, journal, told).fit()
-        except Exception as error:
+        except Exception as error:  # raised, it would be retried, with the same settings
             tune.report({"error": cause(error)})
 
     return trial
@@ -194,6 +194,8 @@ def _needed(resources: TrainingResources, turns: int | None) -> dict[str, float]
     """What Tune sets aside for a trial, so that at most so many of a population run at a time."""
     if resources.workers > 1:
         return {"cpu": _DRIVER_CPUS}
+    # All of a population exists at a time and takes turns: each asks for so large a share of the
+    # CPUs that only ``turns`` of them fit.
     cpus = ray.cluster_resources()["CPU"] / turns if turns else WORKER_CPUS
     return {"cpu": cpus, "gpu": gpu_of(resources)}
 

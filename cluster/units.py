@@ -56,6 +56,8 @@ def run_units(
 
 def pending_units(units: Sequence[Unit], done: dict[int, UnitRecord]) -> Dataset:
     """A Ray dataset of the units still to do, one row and one block each; there must be some."""
+    # A task of Ray Data takes a block, so units that shared one would be done one after another,
+    # and be lost together.
     rows = [
         {"number": number, "unit": pickle.dumps(unit)}
         for number, unit in enumerate(units)
@@ -77,6 +79,7 @@ def collect(
             records[record.unit] = record
             seen += record.rows_in
             finished = len(done) + len(records)
+            # How many rows the other units have is known when they are done: the mean so far.
             bar.total = seen * total // finished
             bar.update(record.rows_in)
     return records

@@ -90,6 +90,7 @@ class Watch:
         if now - self._looked < _LOOK_S:
             return
         self._looked, there = now, self.nodes()
+        # Any change of the nodes starts the wait anew: Ray needs time to place what it lost.
         if there.keys() != self._there:
             self._lost |= self._there - there.keys()
             self._there, self._since = set(there), now

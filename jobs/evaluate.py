@@ -31,8 +31,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
         results = summarise(values, config.evaluate)
         every = {task: scores for tasks in results.values() for task, scores in tasks.items()}
         headlines, columns = (
-            with_further(pairs, every, further)
-            for pairs in (compared.headlines, compared.columns)
+            with_further(pairs, every, further) for pairs in (compared.headlines, compared.columns)
         )
         ahead, metric = compared.differences(values, headlines), vocabulary(config.evaluate.metrics)
         report = as_text(results, compared.reference, ahead, metric)

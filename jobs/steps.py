@@ -53,7 +53,7 @@ _KEY_HEX = 12
 
 @dataclass(frozen=True)
 class Step:
-    """One job's place in the workspace.
+    """One job's output folder in the workspace, and what it reads.
 
     Attributes:
         origin: What identifies the work.
@@ -91,6 +91,8 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
         digests["captions"] = content_id(locate(config.train.captions_from).read_bytes())
     section = _section(config, job)
     digests |= plugin_sources(section)  # files of the user's own that are named in it
+    # Datasets count by content, not by path or time: inputs made anew with the same rows give the
+    # same key.
     key = fingerprint([job, *(identity(getattr(config, name)) for name in _of(job)), digests])
     folder = locate(config.workspace) / job
     versions = _versions(folder, key)
@@ -98,6 +100,7 @@ def step(config: PipelineConfig, job: str, *, force: bool = False) -> Step:
     if published and not force:
         version = published[-1]
     else:
+        # An unfinished version is continued; a finished one is never written into again.
         version = max([1, *versions, *(v + 1 for v in published)])
     location = folder / _folder(key, version)
     return Step(

@@ -142,16 +142,16 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not sign or not key:
         raise UsageError(f"--set {override}: expected KEY=VALUE, such as train.margin=0.2")
     *folders, last = key.split(".")
-    place = values
+    section = values
     for folder in folders:
-        if place.get(folder) is None:
-            place[folder] = {}
-        inner = place[folder]
+        if section.get(folder) is None:
+            section[folder] = {}
+        inner = section[folder]
         if not isinstance(inner, dict):
             raise UsageError(f"--set {override}: {folder!r} is a value, not a section")
-        place = inner
+        section = inner
     try:
-        place[last] = yaml.safe_load(text)
+        section[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {override}: {text!r} is not valid YAML") from error
 
@@ -185,7 +185,7 @@ def _section_at(schema: type[BaseModel], path: list[str]) -> type[BaseModel] | N
     """The section at a path; None if a value stands there."""
     for part in path:
         if part not in schema.model_fields:
-            continue  # a place in a list, or a key of a dict of sections
+            continue  # a position in a list, or a key of a dict of sections
         inner = section_of(schema.model_fields[part])
         if inner is None:
             return None

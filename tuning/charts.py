@@ -41,7 +41,7 @@ def parallel_coordinate(study: optuna.Study) -> str:
 
 
 def rank(study: optuna.Study, across: str, down: str) -> str:
-    """Every trial by two of its settings, coloured by its place among all."""
+    """Every trial by two of its settings, coloured by its rank among all."""
     return _svg(lambda plots: plots.plot_rank(study, [across, down], target_name="best"))
 
 

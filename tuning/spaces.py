@@ -82,10 +82,10 @@ def with_settings(train: TrainConfig, settings: Mapping[str, Any]) -> TrainConfi
     values = train.model_dump(mode="json")
     for key, value in settings.items():
         *folders, last = key.split(".")
-        place = values
+        section = values
         for folder in folders:
-            place = place.setdefault(folder, {}) if isinstance(place, dict) else {}
-        place[last] = value
+            section = section.setdefault(folder, {}) if isinstance(section, dict) else {}
+        section[last] = value
     return check(values, TrainConfig)
 
 

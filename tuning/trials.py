@@ -98,13 +98,15 @@ class OptunaStudy:
             self.finish(number)
 
     def resume(self, numbers: Iterable[int]) -> None:
-        """Some trials that an earlier process began go on where they were."""
+        """Trials that an earlier process began, by number, go on where they were."""
         self._running |= {n for n in numbers if not self._trial(n).state.is_finished()}
 
     def ask(self) -> tuple[int, Settings] | None:
         """The number and the settings of a trial to begin; None if there is none to come."""
         if self.spent():
             return None
+        # Begun, but not running: its settings were drawn and a kill came before Tune had them. It
+        # is given out again, so that no number is lost.
         begun = [t for t in self._all() if t.state == TrialState.RUNNING]
         trial = next((t for t in begun if t.number not in self._running), None)
         if trial is None:
@@ -130,6 +132,7 @@ class OptunaStudy:
         if trial.state.is_finished() or "outcome" in trial.user_attrs:
             return True
         at = round(_WHOLE * progress)
+        # Judged before a kill, and reported again after the checkpoint it resumed from.
         if at in trial.intermediate_values:
             return False
         if "total" not in trial.user_attrs:
@@ -253,7 +256,10 @@ class Journal(BaseJournalBackend):
         return self._logs[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Keep some more."""
+        """Append to the log.
+
+        The file is written anew, since object stores cannot append; a sweep's log is small.
+        """
         self._logs += logs
         self._file.write_bytes("".join(json.dumps(log) + "\n" for log in self._logs).encode())
 
@@ -285,7 +291,7 @@ def _curve(trial: FrozenTrial) -> Iterable[tuple[float, float]]:
 
 
 def _pruner(config: SweepConfig) -> BasePruner:
-    """Asynchronous successive halving (Li et al. 2020), whose rungs lie in the study."""
+    """Asynchronous successive halving (ASHA; Li et al. 2020), whose rungs lie in the study."""
     if config.scheduler != "asha":
         return NopPruner()
     return SuccessiveHalvingPruner(
@@ -295,6 +301,8 @@ def _pruner(config: SweepConfig) -> BasePruner:
 
 def _sampler(config: SweepConfig, number: int) -> BaseSampler:
     """The sampler of a trial: what it draws depends on the trials so far, not on kills."""
+    # A seed for each trial: a sampler's own generator would begin anew in every process, and draw
+    # after a kill what it drew before.
     seed = config.seed * 100_003 + number
     if config.sampler == "tpe":
         return TPESampler(seed=seed, constant_liar=True)

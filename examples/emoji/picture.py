@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -67,7 +67,7 @@ def answers(space: KnowledgeSpace, mined: Dataset) -> list[Row]:
         if row["split"] == TEST and row["source"] == SOURCE:
             shown.setdefault(row["relationship_id"], set()).add(row["image_id"])
     among = set().union(*shown.values())
-    pairs: dict[str, dict[str, str]] = {}
+    pairs: dict[str, dict[str, Any]] = {}
     for row in mined.table("relationships").to_pylist():
         if row["relationship_id"] in shown:  # the first of a pair is the one without a skin tone
             pairs.setdefault(row["pair"], row)

@@ -33,7 +33,7 @@ from mmkrl.data.writing import UNITS, UnitWriter, publish_record
 from mmkrl.errors import UserError
 from mmkrl.io.storage import Entry, Location
 
-_READS_AT_A_TIME = 16
+_READS_AT_A_TIME = 16  # of small records, whose reading from a store is mostly waiting
 _FULL_CHECK_BYTES = 4 << 30  # above this, files are hashed as they are read instead of on opening
 
 
@@ -118,6 +118,8 @@ def publish(
     """Make the dataset exist: write its manifest over finished units and other files."""
     parts = [entry for unit in units for entry in unit.files]
     tables = _totals(parts)
+    # The digest is of content: tables count by their rows, however these are spread over files, and
+    # neither the time nor the commit counts. The same work elsewhere has the same digest.
     content = {name: [entry.version, entry.digest] for name, entry in tables.items()}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -131,6 +133,7 @@ def publish(
         notes=notes or {},
         **vars(origin),
     )
+    # Last of all: a folder without a manifest is work in progress, which every reader refuses.
     (location / MANIFEST_NAME).write_bytes(manifest.model_dump_json(indent=1).encode())
     return manifest
 
@@ -209,7 +212,7 @@ def read_table(
 def read_rows(
     location: Location, entry: FileEntry, start: int, stop: int, columns: Sequence[str]
 ) -> pa.Table:
-    """Some rows of one file, reading only the row groups they lie in.
+    """Rows ``start`` to ``stop`` of one file, reading only the row groups they lie in.
 
     The file's hash is not compared, since that would read all of it; who reads images checks
     that their bytes have the hash which is their id.

@@ -1,7 +1,7 @@
 """Identity by content: ids of byte strings, digests of tables.
 
 A table's digest depends on its rows alone, not on their order nor on how they are cut into
-files, so two runs with other shard sizes can be compared. It is an additive multiset hash
+files, so two runs with other file sizes can be compared. It is an additive multiset hash
 (Bellare & Micciancio 1997): the sum of the rows' SHA-256 values modulo 2^256. It guards against
 accidents, not against an adversary who chooses rows.
 """

@@ -7,7 +7,7 @@ from mmkrl.data.manifest import MANIFEST_NAME, Manifest, read_manifest
 from mmkrl.io.storage import Location
 
 Lineage = dict[str, tuple[Location, Manifest]]
-"""Place and manifest by job."""
+"""Location and manifest by job."""
 
 
 def lineage(dataset: Dataset) -> Lineage:

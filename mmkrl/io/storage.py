@@ -219,6 +219,8 @@ def check_access(locations: Iterable[Location]) -> None:
 
 def _write_local(path: Path, data: bytes | memoryview | pa.Buffer) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed within its folder, which is atomic, and only once it is on the disk: after a crash of
+    # the machine the name may else stand for an empty file.
     temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
     try:
         with temporary.open("wb") as file:

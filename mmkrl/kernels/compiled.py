@@ -9,6 +9,7 @@ import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# Of LLVM's fast-math flags not "nnan" and "ninf": a diverged model must be seen to have diverged.
 _ANY_ORDER = {"reassoc", "contract", "nsz"}
 
 

@@ -1,4 +1,4 @@
-"""Corrupting true triples, as a function of a seed and of the place in the batch.
+"""Corrupting true triples (negative sampling), as a function of seed and position in the batch.
 
 What replaces a part depends on the seed, the row and the column alone (a counter passed through
 splitmix64; Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014), so the
@@ -24,10 +24,11 @@ class Known(NamedTuple):
     """A set of true triples that can be asked quickly: a hash table of their codes.
 
     Attributes:
-        code_T: ``(head * relations + relation) * entities + tail`` at its place or the next free
-            one; -1 where there is none. The length is a power of two.
-        hint_W: Of every code some bit is set, 64 to a number; eight bits a place. It is small
-            enough to stay near, and settles most questions.
+        code_T: ``(head * relations + relation) * entities + tail`` at its position or the next free
+            one; -1 at free positions. The length is a power of two.
+        hint_W: A Bloom filter with one hash function, 64 bits to a number, eight bits for each
+            position of ``code_T``. It is an eighth of its size, so that it stays in the cache, and
+            settles most questions.
         entities: Number of entities.
         relations: Number of relations.
     """
@@ -47,7 +48,7 @@ def known_triples(triple_N3: IntArray, entities: int, relations: int) -> Known:
         entities: Number of entities; its square times ``relations`` must fit into 63 bits.
         relations: Number of relations.
     """
-    length = 2
+    length = 2  # at most half of the table is used, so that linear probing ends soon
     while length < 2 * len(triple_N3):
         length *= 2
     code_T = np.full(length, _EMPTY, np.int64)
@@ -56,7 +57,7 @@ def known_triples(triple_N3: IntArray, entities: int, relations: int) -> Known:
         code = (head * relations + relation) * entities + tail
         word, bit = _hint(hint_W, code)
         hint_W[word] |= bit
-        code_T[_place(code_T, code)] = code
+        code_T[_position(code_T, code)] = code
     return Known(code_T, hint_W, entities, relations)
 
 
@@ -89,6 +90,8 @@ def corrupt(
     for b in range(size):
         head, relation, tail = triple_B3[b]
         for k in range(count):
+            # Every corruption has a range of counters of its own: what it draws does not depend on
+            # how often others were drawn again.
             counter = (b * count + k) * (_DRAWS + 1)
             slot = RELATION
             if k < counts[0]:
@@ -123,7 +126,7 @@ def known_answers(triple_B3: IntArray, pool_C2K: IntArray, known: Known) -> npt.
 
     Args:
         triple_B3: True triples, as many side by side for each of the C pools.
-        pool_C2K: Entities to put in the place of the heads and of the tails.
+        pool_C2K: Entities that replace the heads, and those that replace the tails.
         known: The known triples.
 
     Returns:
@@ -146,7 +149,7 @@ def _holds(known: Known, head: np.int64, relation: np.int64, tail: np.int64) -> 
     word, bit = _hint(known.hint_W, code)
     found: np.bool_ = known.hint_W[word] & bit != 0
     if found:
-        found = known.code_T[_place(known.code_T, code)] == code
+        found = known.code_T[_position(known.code_T, code)] == code
     return found
 
 
@@ -159,13 +162,13 @@ def _hint(hint_W: IntArray, code: np.int64) -> tuple[np.int64, np.int64]:
 
 
 @inlined
-def _place(code_T: IntArray, code: np.int64) -> np.int64:
+def _position(code_T: IntArray, code: np.int64) -> np.int64:
     """Where a code is, or would be put."""
     mask = len(code_T) - 1
-    place = np.int64(_random(code, 0) & np.uint64(mask))
-    while code_T[place] != _EMPTY and code_T[place] != code:
-        place = (place + 1) & mask
-    return place
+    position = np.int64(_random(code, 0) & np.uint64(mask))
+    while code_T[position] != _EMPTY and code_T[position] != code:
+        position = (position + 1) & mask
+    return position
 
 
 @in_order

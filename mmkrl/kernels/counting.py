@@ -20,7 +20,7 @@ _RUN = 64
 
 
 class Block(NamedTuple):
-    """Some candidates, and their fast scores for the queries.
+    """A block of candidates, and their fast scores for the queries.
 
     Attributes:
         metric: As for :func:`~mmkrl.kernels.pair_scores.pair_score`.
@@ -92,9 +92,13 @@ def _count_all(block: Block, targets: Targets, q: int, count_2: IntArray) -> Non
     score_B = block.score_UB[targets.row_Q[q]]
     low, high = targets.low_Q[q], targets.high_Q[q]
     answer = targets.answer_Q[q] - block.first
+    # Taken off here in case it is counted below: the answer is left out by what it is, not by its
+    # score.
     count_2[0] -= 0 <= answer < len(score_B) and score_B[answer] > high
     for start in range(0, len(score_B), _RUN):
         stop = min(start + _RUN, len(score_B))
+        # Two sums without a branch are vector instructions. Nearly all runs end with them; one that
+        # holds a doubtful score is gone through again.
         above, below = 0, 0
         for b in range(start, stop):
             above += score_B[b] > high
@@ -110,7 +114,7 @@ def _count_all(block: Block, targets: Targets, q: int, count_2: IntArray) -> Non
 def _count_some(
     block: Block, targets: Targets, q: int, entity_K: IntArray, count_2: IntArray
 ) -> None:
-    """Count those of some entities, ascending, that are in the block."""
+    """Count those of the given entities, ascending, that are in the block."""
     end = block.first + block.score_UB.shape[1]
     for k in range(np.searchsorted(entity_K, block.first), np.searchsorted(entity_K, end)):
         b = entity_K[k] - block.first

@@ -44,6 +44,7 @@ def descend(
     """
     step = np.float32(rate)
     for u in range(len(row_U)):
+        # The next row is on its way while this one is computed.
         prefetch_row(weight_ND, row_U[min(u + 1, len(row_U) - 1)])
         weight_D, grad_D = weight_ND[row_U[u]], grad_UD[u]
         for d in range(len(weight_D)):

@@ -1,4 +1,4 @@
-"""TransE's margin loss and its gradients in one pass over pairs of triples.
+"""TransE's margin ranking (hinge) loss and its gradients in one pass over pairs of triples.
 
 The rows of a gradient are made when a pair first needs them, so neither time nor memory grows
 with the tables.
@@ -39,9 +39,11 @@ class RowGrads(NamedTuple):
     """A gradient by two tables, under construction: the rows that it touches.
 
     Attributes:
-        place_N: Place of every row of both tables, the entities first; -1 for none yet, int32.
-        row_U: Row at each place.
-        value_UD: Gradient at each place: entities from the first on, relations from the last back.
+        place_N: Index into ``row_U`` of every row of both tables, the entities first, int32; -1 for
+            rows without a gradient so far.
+        row_U: The rows of the gradient.
+        value_UD: Their values: entities from the first on, relations from the last back, as the
+            batch bounds their number together.
         used_2: How many entities and relations there are so far.
     """
 
@@ -73,6 +75,9 @@ def translation_hinge(
     scale, total = 1 / (size * count), 0.0
     grads = _no_grads(entities, len(relation_RD), pairs.other_BK.shape, dimension)
     true_D, corrupt_D = np.empty(dimension, np.float32), np.empty(dimension, np.float32)
+    # A corruption moves what it puts in and the two parts it keeps. The first is added at once; for
+    # the others, gradients are summed by the slot that is replaced, and in the end each part takes
+    # the sum of all less its own slot's: two additions a corruption instead of three.
     sum_4D = np.empty((4, dimension), np.float32)  # of the corruptions by slot, and in all
     for b in range(size):
         _prefetch(entity_ED, grads, pairs, min(b + 1, size - 1))
@@ -92,24 +97,26 @@ def translation_hinge(
                 _clear(sum_4D)
             total += float(cost)
             active += 1
+            # The derivative of the length |d| is the sign of d (L1), or d / |d| (L2).
             factor = -scale if norm == 1 else -scale / max(corrupt_energy, _TINY)
-            place = _place(grads, other + entities if slot == RELATION else other, entities)
+            index = _grad_index(grads, other + entities if slot == RELATION else other, entities)
             sign = -1 if slot == TAIL else 1
-            _add_twice(corrupt_D, norm, factor, sum_4D[slot], grads.value_UD[place], sign)
+            _add_twice(corrupt_D, norm, factor, sum_4D[slot], grads.value_UD[index], sign)
         if active:
             factor = active * scale if norm == 1 else active * scale / max(energy, _TINY)
             _add_up(true_D, norm, factor, sum_4D)
             for slot in range(3):
                 row = head if slot == HEAD else (relation + entities if slot == RELATION else tail)
-                place = _place(grads, row, entities)
+                index = _grad_index(grads, row, entities)
                 sign = -1 if slot == TAIL else 1
-                _add_rest(sum_4D[_OWN], sum_4D[slot], grads.value_UD[place], sign)
+                _add_rest(sum_4D[_OWN], sum_4D[slot], grads.value_UD[index], sign)
     return total * scale, grads
 
 
 @in_any_order
 def _no_grads(entities: int, relations: int, shape: tuple[int, int], dimension: int) -> RowGrads:
     size, count = shape
+    # At most head, tail and every replacement of each triple, or all rows if these are fewer.
     most = min(entities, size * (count + 2)) + min(relations, size * (count + 1))
     return RowGrads(
         np.full(entities + relations, -1, np.int32),
@@ -156,19 +163,19 @@ def _energy(
 
 
 @inlined
-def _place(grads: RowGrads, row: np.int64, entities: int) -> np.int32:
-    """Where the gradient of a row is; it is zero when it is first asked for."""
-    place: np.int32 = grads.place_N[row]
-    if place < 0:
+def _grad_index(grads: RowGrads, row: np.int64, entities: int) -> np.int32:
+    """The index of a row's gradient, which is made of zeros when it is first asked for."""
+    index: np.int32 = grads.place_N[row]
+    if index < 0:
         relation = 1 if row >= entities else 0
         used = grads.used_2[relation]
-        place = len(grads.row_U) - 1 - used if relation else used
+        index = len(grads.row_U) - 1 - used if relation else used
         grads.used_2[relation] = used + 1
-        grads.place_N[row] = place
-        grads.row_U[place] = row - entities if relation else row
+        grads.place_N[row] = index
+        grads.row_U[index] = row - entities if relation else row
         for d in range(grads.value_UD.shape[1]):
-            grads.value_UD[place, d] = np.float32(0)
-    return place
+            grads.value_UD[index, d] = np.float32(0)
+    return index
 
 
 @inlined

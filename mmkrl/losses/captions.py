@@ -1,4 +1,6 @@
-r"""Triplet ranking of images and captions: the match scores a margin above everything else.
+r"""Triplet ranking (max-margin, hinge) loss of images and captions.
+
+The match scores a margin above everything else.
 
 The hinge of an anchor a with its match m against a negative n is
 :math:`h_{an} = \max(0,\ \alpha - s(a, m) + s(a, n))`. Published losses differ in which negatives of
@@ -27,7 +29,7 @@ from torch.nn import functional
 
 from mmkrl.losses.config import Mining
 
-_CHUNK_NUMBERS = 1 << 22  # differences held at once by the order measure: 16 MiB
+_BATCH_NUMBERS = 1 << 22  # differences held at once by the order measure: 16 MiB
 
 
 def triplet_ranking(
@@ -69,6 +71,8 @@ def triplet_ranking(
 def _semi_hard(score_BC: Tensor, match_B1: Tensor, counted_BC: Tensor) -> Tensor:
     """The score of each anchor's semi-hard negative; minus infinity for one without negatives."""
     below_BC = counted_BC & (score_BC < match_B1)
+    # Without any below the match, the easiest: it is the least above it. Infinities mark anchors
+    # without negatives, whose hinge is then 0.
     best_B = score_BC.masked_fill(~below_BC, -torch.inf).amax(dim=1)
     easiest_B = score_BC.masked_fill(~counted_BC, torch.inf).amin(dim=1)
     easiest_B = torch.where(counted_BC.any(dim=1), easiest_B, -torch.inf)
@@ -102,7 +106,7 @@ def order_scores(image_BD: Tensor, text_CD: Tensor) -> Tensor:
 
     Vendrov et al. 2016, "Order-embeddings of images and language", equation 2: a caption v is more
     general than its image u, so it lies below it in every coordinate. Computed, forwards and
-    backwards, some images at a time: the differences of all pairs are never held together.
+    backwards, a batch of images at a time: the differences of all pairs are never held together.
 
     Args:
         image_BD: Vectors of images, not negative.
@@ -113,11 +117,11 @@ def order_scores(image_BD: Tensor, text_CD: Tensor) -> Tensor:
 
 
 class _OrderScores(torch.autograd.Function):
-    """The order measure with a gradient that recomputes the differences."""
+    """The order measure; its gradient computes the (images, captions, D) differences again."""
 
     @staticmethod
     def forward(ctx: Any, image_BD: Tensor, text_CD: Tensor) -> Tensor:
-        """Scores, a chunk of images at a time."""
+        """Scores, a batch of images at a time."""
         ctx.save_for_backward(image_BD, text_CD)
         parts = [-excess_RCD.square().sum(dim=2) for _, excess_RCD in _excesses(image_BD, text_CD)]
         return torch.cat(parts)
@@ -128,6 +132,8 @@ class _OrderScores(torch.autograd.Function):
         image_BD, text_CD = ctx.saved_tensors
         image_grad_BD, text_grad_CD = torch.empty_like(image_BD), torch.zeros_like(text_CD)
         for rows, excess_RCD in _excesses(image_BD, text_CD):
+            # d(-e^2) is -2 e de with e = max(0, v - u): plus for the image u, minus for the caption
+            # v.
             weighted_RCD = excess_RCD.mul_(2 * grad_BC[rows, :, None])
             image_grad_BD[rows] = weighted_RCD.sum(dim=1)
             text_grad_CD -= weighted_RCD.sum(dim=0)
@@ -136,7 +142,7 @@ class _OrderScores(torch.autograd.Function):
 
 def _excesses(image_BD: Tensor, text_CD: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Rows of images, and by how much every caption exceeds each of them."""
-    size = max(1, _CHUNK_NUMBERS // max(1, text_CD.numel()))
+    size = max(1, _BATCH_NUMBERS // max(1, text_CD.numel()))
     for start in range(0, len(image_BD), size):
         rows = slice(start, start + size)
         yield rows, functional.relu(text_CD[None] - image_BD[rows, None])

@@ -65,7 +65,7 @@ class TripletConfig(LossConfig):
 
 
 class InfoNCEConfig(LossConfig):
-    """Cross-entropy of the match among all (:class:`mmkrl.losses.contrastive.InfoNCE`)."""
+    """InfoNCE (NT-Xent): cross-entropy of the match (:class:`mmkrl.losses.contrastive.InfoNCE`)."""
 
     implementation: ClassVar[str] = "mmkrl.losses.contrastive:InfoNCE"
 
@@ -80,7 +80,7 @@ class InfoNCEConfig(LossConfig):
 
 
 class SigLIPConfig(LossConfig):
-    """A yes or no for every pair (:class:`mmkrl.losses.contrastive.SigLIP`)."""
+    """Binary cross-entropy of every pair (:class:`mmkrl.losses.contrastive.SigLIP`)."""
 
     implementation: ClassVar[str] = "mmkrl.losses.contrastive:SigLIP"
 
@@ -106,7 +106,7 @@ CONTRASTIVE_LOSSES: Registry[type[LossConfig]] = Registry(
 
 
 def loss_settings(given: object) -> object:
-    """A loss's settings from its name, or from a mapping: ``name`` (or none) and settings.
+    """Settings of a loss from its name, or from a mapping of ``name`` (else triplet) and settings.
 
     For pydantic: anything else is given back as it is.
 

@@ -56,7 +56,7 @@ class ContrastiveLoss(nn.Module):
 
 
 class TripletRanking(ContrastiveLoss):
-    """Triplet ranking both ways, summed; :mod:`mmkrl.losses.captions` has papers and formulas.
+    """Triplet ranking (hinge) both ways; :mod:`mmkrl.losses.captions` has papers and formulas.
 
     The default, and the loss of UVS, VSE++, order embeddings and Yang et al. (KSEM 2019). A warm-up
     with the ``sum`` of all negatives may come first, because the hardest ones of untrained vectors
@@ -85,7 +85,7 @@ class TripletRanking(ContrastiveLoss):
 
 
 class InfoNCE(ContrastiveLoss):
-    r"""Cross-entropy of the match among all candidates, the mean of both directions.
+    r"""InfoNCE (NT-Xent, CLIP): cross-entropy of the match, the mean of both directions.
 
     .. math:: L = -\frac{1}{2N} \sum_i \Big( \log \frac{e^{t s_{ii}}}{\sum_j e^{t s_{ij}}}
         + \log \frac{e^{t s_{ii}}}{\sum_j e^{t s_{ji}}} \Big)
@@ -113,6 +113,7 @@ class InfoNCE(ContrastiveLoss):
             with torch.no_grad():  # as CLIP's step does; a clamp with gradient would never let go
                 self.logit_scale.clamp_(max=self.largest)
         match_B1 = pairs.match_B[:, None]
+        # Other captions of the image leave the softmax; the match itself is no negative but stays.
         left_out_BN = ~pairs.negative_BN.scatter(1, match_B1, True)
         both_ways = [
             functional.cross_entropy(
@@ -125,7 +126,7 @@ class InfoNCE(ContrastiveLoss):
 
 
 class SigLIP(ContrastiveLoss):
-    r"""A yes for the match and a no for every other pair, each by itself.
+    r"""Pairwise sigmoid loss: binary cross-entropy of every pair, which is a match or is not.
 
     .. math:: L = -\frac{1}{N} \sum_i \sum_j \log \sigma\big(z_{ij} (t s_{ij} + b)\big)
 

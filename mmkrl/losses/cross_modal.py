@@ -24,7 +24,7 @@ def multivariate_regression(prediction_BD: Tensor, target_BD: Tensor) -> Tensor:
 
 
 def distillation(text_BD: Tensor, target_BD: Tensor) -> Tensor:
-    r"""Squared distance to what the other modality saw.
+    r"""Knowledge distillation as regression: squared distance to the other modality's vectors.
 
     .. math:: L = \frac{1}{B} \sum_b \|\phi_b - t_b\|_2^2
 
@@ -47,7 +47,7 @@ def hardest_triplets(
     margin: float,
     top_k: int,
 ) -> Tensor:
-    r"""Hinge against the hardest of a pool of negatives.
+    r"""Triplet (hinge) loss with hard-negative mining: the hardest of a pool of negatives.
 
     .. math:: L = \frac{1}{Bk} \sum_b \sum_{c \in \mathrm{top}_k} \max(0,\ m - a_b p_b + a_b n_c)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 def triplet_relationship(
     anchor_BD: Tensor, near_BD: Tensor, far_BD: Tensor, margin: float
 ) -> Tensor:
-    r"""A relationship lies closer to one that shares more of its slots.
+    r"""Triplet (hinge) loss: a relationship lies closer to one that shares more of its slots.
 
     .. math:: L = \frac{1}{B} \sum_b \max(0,\ m - \cos(a_b, n_b) + \cos(a_b, f_b))
 

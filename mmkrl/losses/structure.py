@@ -1,4 +1,4 @@
-r"""Local structure that one modality teaches the other: who is nearer to whom, and how surely.
+r"""Relational knowledge distillation: local structure that one modality teaches the other.
 
 "Soft metric learning" is one of MTLS's three named parts (Dong, Jian, Lu 2020, Symmetry 12(9),
 1504); its formula is not public, so all of these are ours. An anchor i has a neighbour j, and other
@@ -109,11 +109,14 @@ def neighbour_divergence(
         temperature: Tau, in the unit of squared distances.
         count: What the sum over anchors is divided by.
     """
-    some_A = counted_AT.any(dim=1)
-    counted_AT = counted_AT[some_A]
+    # A softmax over nothing is NaN, and so is its gradient, which a mask afterwards would not
+    # remove: anchors for which nothing counts go first. Masked logarithms become 0, as 0 * -inf is
+    # NaN, too.
+    kept_A = counted_AT.any(dim=1)
+    counted_AT = counted_AT[kept_A]
     logs = [
         functional.log_softmax(
-            (-distance_AT[some_A].square() / temperature).masked_fill(~counted_AT, -torch.inf), 1
+            (-distance_AT[kept_A].square() / temperature).masked_fill(~counted_AT, -torch.inf), 1
         ).masked_fill(~counted_AT, 0.0)
         for distance_AT in (teacher_AT, student_AT)
     ]

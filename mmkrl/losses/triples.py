@@ -10,7 +10,7 @@ from torch.nn import functional
 def margin_hinge(
     positive_B: Tensor, negative_BK: Tensor, margin: float, counted_BK: Tensor | None = None
 ) -> Tensor:
-    r"""A true triple's energy lies a margin below those of its corruptions.
+    r"""Margin ranking (hinge) loss: a true triple's energy lies a margin below its corruptions'.
 
     .. math:: L = \frac{1}{BK} \sum_b \sum_k \max(0,\ \gamma + E(b) - E(b'_k))
 
@@ -40,7 +40,7 @@ def self_adversarial(
     temperature: float,
     counted_BK: Tensor | None = None,
 ) -> Tensor:
-    r"""Corruptions count as much as the model believes in them.
+    r"""Self-adversarial negative sampling: corruptions count as the model believes in them.
 
     .. math:: L = -\frac{1}{B} \sum_b \left[ \log \sigma(\gamma - E(b)) +
         \sum_k p_{bk} \log \sigma(E(b'_k) - \gamma) \right], \qquad
@@ -60,6 +60,8 @@ def self_adversarial(
     """
     weight_BK = temperature * negative_BK.detach()
     if counted_BK is not None:
+        # Not -inf: a triple none of whose corruptions counts would have weights of NaN. Its weights
+        # are numbers so, and the mask below makes them 0.
         lowest = torch.finfo(weight_BK.dtype).min
         weight_BK = weight_BK.masked_fill(~counted_BK, lowest)
     weight_BK = weight_BK.softmax(dim=1)
@@ -71,7 +73,7 @@ def self_adversarial(
 
 
 def one_vs_all(score_BE: Tensor, answer_B: Tensor) -> Tensor:
-    r"""Cross-entropy of the right entity among all.
+    r"""1vsAll: cross-entropy (full softmax) of the right entity among all.
 
     .. math:: L = -\frac{1}{B} \sum_b \left[ s_{b, a_b} - \log \sum_e \exp s_{b, e} \right]
 

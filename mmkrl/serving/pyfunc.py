@@ -40,7 +40,7 @@ class AnsweringModel(PythonModel):
                 :class:`~mmkrl.spaces.space.QueryOptions`.
 
         Returns:
-            Columns ``vector`` (the question's place in the space), ``names`` and ``scores``; each
+            Columns ``vector`` (the question's vector in the space), ``names`` and ``scores``; each
             is empty where a task gives none.
 
         Raises:

@@ -1,6 +1,6 @@
 """Free text as a relationship: "woman firefighter" is (woman, as_role, fire engine).
 
-The text is cut in two at every place; the first piece is compared with every subject, the second
+The text is cut in two at every position; the first part is compared with every subject, the second
 with every (predicate, object) seen together, by cosine of mean word vectors, and the best cut
 wins. Ours, and deliberately simple: it needs word vectors alone.
 """

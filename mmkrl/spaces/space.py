@@ -69,7 +69,7 @@ class Task:
 
     Attributes:
         columns: What a question must say.
-        answer: From these columns of some questions to their replies.
+        answer: From these columns of a batch of questions to their replies.
     """
 
     columns: tuple[str, ...]
@@ -185,7 +185,7 @@ def best_answers(score_BN: Tensor, names: Sequence[str], count: int) -> list[lis
 def with_vectors(
     vector_BD: Tensor, answers: Sequence[list[Answer]] | None = None, understood: Sequence[str] = ()
 ) -> list[Reply]:
-    """Replies to questions that have a place in the space."""
+    """Replies to questions that have a vector in the space."""
     vectors = vector_BD.tolist()
     found = answers or [[] for _ in vectors]
     texts = understood or [""] * len(vectors)

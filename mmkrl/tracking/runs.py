@@ -148,6 +148,8 @@ class Run:
 
     def _put(self, record: Record, data: bytes | None = None) -> None:
         """Record something now, or behind what waits already."""
+        # Records are delivered in the order they were made, so once one waits, all later ones do. A
+        # run waits with its parent as well: it is opened with the parent's id.
         if self._spooled is None and self._waits(self._parent):
             self._spool("the run it belongs to waits")
         if self._spooled is None:
@@ -158,7 +160,7 @@ class Run:
             else:
                 return
         assert self._spooled is not None
-        if record is not self._opened:
+        if record is not self._opened:  # which every spooled run begins with already
             self._spooled.append(record, data)
         if time.monotonic() - self._tried > _AGAIN_S:
             self._deliver()
@@ -202,7 +204,7 @@ def run(
     params: Mapping[str, Any],
     parent: Run | None = None,
 ) -> Iterator[Run]:
-    """The MLflow run of a piece of work: the one already there, or a new one.
+    """The MLflow run of a job's work: the one already there, or a new one.
 
     Args:
         config: Where runs are kept.
@@ -214,7 +216,7 @@ def run(
     The run ends as FINISHED, or as FAILED if an exception passes through.
     """
     if parent is None:
-        deliver(config)
+        deliver(config)  # what earlier jobs left: a server that is back gets it first
     tracked = Run(config, _tags(identity), parent)
     tracked.open(name, params)
     try:

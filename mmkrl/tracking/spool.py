@@ -42,6 +42,7 @@ class Spooled:
 
     def append(self, record: Record, data: bytes | None = None) -> None:
         """Keep a record, and the bytes of its file, on the disk."""
+        # The bytes first: a record on the disk never names a file that is not there.
         if data is not None:
             name = f"{time.time_ns()}"
             self._files.mkdir(exist_ok=True)
@@ -110,6 +111,8 @@ def _locked(path: Path, *, wait: bool) -> Spooled | None:
     except BlockingIOError:
         stream.close()
         return None
+    # Between opening and locking, the process that had the lock may have delivered and removed the
+    # file: records appended to a file without a name would be lost.
     if os.fstat(stream.fileno()).st_nlink == 0:
         stream.close()
         return None

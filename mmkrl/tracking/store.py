@@ -156,6 +156,7 @@ class Store:
         from mlflow import MlflowClient
         from mlflow.entities import Metric
 
+        # A job that resumes at a checkpoint measures the steps after it again.
         logged = self._logged[run_id]
         fresh = sorted(
             (point for point in points if point[3] > logged.get(point[0], -1)),
@@ -252,7 +253,7 @@ def _log_dataset(run_id: str, record: Record) -> None:
 
 
 def _make_sqlite(uri: str) -> None:
-    """Make the tables of a local store that is not there yet, beside its place and then move them.
+    """Make the tables of a new local store, in a folder beside it, and then move the file.
 
     MLflow makes them in many steps; a process killed between two would leave a file that no later
     one can use.

@@ -55,6 +55,7 @@ def save(
     if optimizer is not None:
         torch.save(optimizer.state_dict(), folder / _OPTIMIZER)
     text = json.dumps({"format_version": FORMAT_VERSION, **asdict(state)})
+    # Last, and renamed into its name: a folder that has it is whole.
     temporary = folder / f".tmp-{STATE}"
     temporary.write_text(text)
     os.replace(temporary, folder / STATE)
@@ -110,7 +111,7 @@ def release(folder: Path) -> None:
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's optimiser state into a new optimiser."""
+    """Put a checkpoint's optimiser state into a new optimiser; between phases there is none."""
     path = folder / _OPTIMIZER
     if path.is_file():
         optimizer.load_state_dict(torch.load(path, weights_only=True))
@@ -122,4 +123,5 @@ def copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # Clones, since safetensors refuses tensors that share memory.
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}

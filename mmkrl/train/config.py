@@ -28,10 +28,10 @@ class LoopConfig(Section):
     checkpoint_steps: int = Field(default=500, ge=1)
     """Steps between checkpoints within a phase; a kill loses at most so many."""
     validate_steps: int | None = Field(default=None, ge=1)
-    """Steps between validations within a phase, where a model's own schedule has none; none
+    """Steps between validations within a phase, where a model's own schedule has none; ``null``
     validates at the end of a phase alone. A sweep can end a trial only where it is validated."""
     log_steps: int | None = Field(default=None, ge=1)
-    """Steps between logged losses; none means a 200th of a phase, but at least 10."""
+    """Steps between logged losses; ``null`` means a 200th of a phase, but at least 10."""
 
     def log_steps_of(self, steps: int) -> int:
         """Steps between the logged losses of a phase of so many."""

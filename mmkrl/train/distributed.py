@@ -25,6 +25,9 @@ def distributed(module: nn.Module) -> nn.Module:
         for weight in module.state_dict().values():
             dist.broadcast(weight, src=0)
         return module
+    # static_graph: which parameters a step leaves out is learned once, instead of a search of the
+    # graph in every step. Buffers change between phases only, on all processes alike; by default
+    # they would be sent with every forward pass.
     return DistributedDataParallel(module, static_graph=True, broadcast_buffers=False)
 
 
@@ -46,6 +49,8 @@ def average_gradients(module: nn.Module) -> None:
 
 def _mean_of_rows(gradient: Tensor) -> Tensor:
     """The mean of the processes' sparse gradients."""
+    # Rows and values are gathered, since the sum of dense gradients would send the whole table.
+    # Gathering needs one shape on all processes: each pads to the most rows that one of them has.
     gradient = gradient.coalesce()
     row_U, value_UD = gradient.indices()[0], gradient.values()
     count_W = all_gather_with_grad(row_U.new_tensor([len(row_U)]))
@@ -91,6 +96,8 @@ class _AllGather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_TD: Tensor) -> Tensor:
         """The sum over processes of this one's rows."""
+        # Each process has the gradient of its own loss at the rows of all; a row's gradient is the
+        # sum over the processes whose losses it entered as a candidate.
         total_TD = grad_TD.contiguous()
         dist.all_reduce(total_TD)
         start = dist.get_rank() * ctx.count

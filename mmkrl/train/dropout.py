@@ -1,4 +1,4 @@
-"""Dropout whose mask depends on a row's place in the global batch, not on who computes it.
+"""Dropout whose mask depends on a row's position in the global batch, not on who computes it.
 
 Two processes with half a batch each therefore draw the masks that one process with the whole
 batch would, and train to the same losses.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ShardInvariantDropout:
-    """The dropout of one forward pass, the same however the batch is cut into shards.
+    """The dropout of one forward pass, the same on any number of processes.
 
     Attributes:
         seed: Differs by step and by use within the step.
@@ -37,6 +37,8 @@ class ShardInvariantDropout:
         if probability == 0:
             return row_BD
         generator = torch.Generator().manual_seed((self.seed * 31 + layer) % (1 << 62))
+        # Every process draws the masks of all rows, on the CPU whatever device trains, and takes
+        # those of its own rows.
         draw_TD = torch.rand(self.total, row_BD.shape[1], generator=generator)
         kept_BD = draw_TD[self.start : self.start + row_BD.shape[0]] >= probability
         return row_BD * kept_BD.to(row_BD) / (1 - probability)

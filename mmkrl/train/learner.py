@@ -31,12 +31,12 @@ class Phase:
         branch: Name of the submodule that learns; the rest is frozen. Empty for all of the module.
         optimizer: How the weights move. ``adagrad`` and ``sgd`` touch only the used rows of tables
             with sparse gradients.
-        warmup: Share of the steps during which the rate rises; none means the loop's setting.
+        warmup: Share of the steps during which the rate rises; None means the loop's setting.
         final: Share of the peak rate that is left at the end; 1 keeps the rate constant.
         bounds: How the rows of some parameters, by name, are held after each step.
         learning_rate_scales: The learning rate of some submodules, by name, as a share of
             :attr:`learning_rate`; 0 freezes one.
-        validate_steps: Steps between validations within the phase; none validates at its end alone.
+        validate_steps: Steps between validations within the phase; None validates at its end alone.
         patience: The phase ends early after so many validations without a better one than before.
     """
 
@@ -58,7 +58,7 @@ class Batch:
     """The input of one step.
 
     Attributes:
-        rows: Tensors of which each process takes its slice of the first axis.
+        rows: Tensors of which each process takes its share of the first axis.
         shared: Tensors every process sees whole.
         seed: Seed of this step's dropout.
         start: Global position of the first local row.

@@ -52,19 +52,23 @@ def fit(
     source = context.resume_from()
     fresh = LoopState(schedule=schedule)
     state, best = checkpoint.load(source, learner.module, schedule) if source else (fresh, {})
-    state.schedule = schedule
+    state.schedule = schedule  # a checkpoint released by population-based training names none
 
     while state.phase < len(phases):
         phase = phases[state.phase]
+        # What a phase is taught is computed when it begins, with the weights of that moment, and
+        # lies in the module's buffers: a run that resumes within the phase has it already.
         if state.step == 0:
             learner.begin(phase)
-        with _only(learner.module, phase):
+        with _freeze_other_branches(learner.module, phase):
             optimizer = make_optimizer(learner.module, phase, config.weight_decay)
             if source and state.step:
                 checkpoint.load_optimizer(source, optimizer)
             module = distributed(learner.module)
 
             while state.step < phase.steps and not _on_plateau(state, phase):
+                # Batches and masks depend on seed, phase and step alone: the same after a kill, and
+                # on any number of processes.
                 step_seed = int(fingerprint([seed, state.phase, state.step])[:12], 16)
                 batch = shard(learner.batch(phase, state.step, step_seed), context)
                 losses = module(phase.branch, batch)
@@ -74,6 +78,9 @@ def fit(
                 loss.backward()
                 average_gradients(module)
                 norm = clip_gradients(trainable_parameters(learner.module), config.clip_norm)
+                # Before the step: a NaN that reached the weights or the optimiser's moments would
+                # be in every later checkpoint. Both values are reduced, so all processes stop at
+                # once; one that stopped alone would leave the others waiting for its gradients.
                 _require_finite(reduced, norm, phase, state.step)
                 _set_learning_rate(optimizer, phase, state.step, config.warmup)
                 optimizer.step()
@@ -92,15 +99,18 @@ def fit(
                 ):
                     _publish(context, learner, optimizer, state, best)
 
+        # A phase that ended between two validations: its last weights may be the best ones.
         if not state.history or state.history[-1]["step"] != state.global_step:
             best = _validate(learner, context, phase, state, best)
+        # Published at step 0 of the next phase, which makes an optimiser of its own for its own
+        # parameters: there is no optimiser state to keep.
         state.phase, state.step, source = state.phase + 1, 0, None
         _publish(context, learner, None, state, best)
     return state, best
 
 
 def shard(batch: Batch, context: TrainContext) -> Batch:
-    """This process's slice of a global batch, on its device.
+    """This process's rows of a global batch, on its device.
 
     Raises:
         UserError: the rows cannot be divided evenly, so gradients would not average right.
@@ -137,6 +147,9 @@ def _validate(
     training = learner.module.training
     names, values = zip(*learner.validate().items(), strict=True)
     learner.module.train(training)
+    # Every process validates the same weights, yet the last digits may differ between machines.
+    # Whether this is the best, and whether the phase ends early, must be one decision, or the
+    # processes would take different numbers of steps and wait for each other: rank 0's count.
     agreed = from_first_process(torch.tensor(values, dtype=torch.float64, device=context.device))
     metrics = dict(zip(names, agreed.tolist(), strict=True))
     value = metrics[names[0]]
@@ -165,8 +178,8 @@ def _first_metric(entry: dict[str, Any]) -> tuple[str, float]:
 
 
 @contextmanager
-def _only(module: nn.Module, phase: Phase) -> Iterator[None]:
-    """Within this, only the phase's branch learns; no gradient outlives it."""
+def _freeze_other_branches(module: nn.Module, phase: Phase) -> Iterator[None]:
+    """Within this context, only the phase's branch is trainable; no gradient outlives it."""
     module.requires_grad_(False)
     module.get_submodule(phase.branch).requires_grad_(True)
     for part, share in phase.learning_rate_scales.items():
@@ -193,6 +206,7 @@ def _require_finite(reduced: Tensor, norm: Tensor, phase: Phase, step: int) -> N
 def _set_learning_rate(
     optimizer: torch.optim.Optimizer, phase: Phase, step: int, warmup: float
 ) -> None:
+    """Linear warm-up to the phase's rate, then linear decay to its final share."""
     warmup = warmup if phase.warmup is None else phase.warmup
     rising = max(1, round(warmup * phase.steps))
     falling = (phase.steps - step) / max(1, phase.steps - rising)

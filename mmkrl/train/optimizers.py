@@ -22,7 +22,7 @@ _TINY = 1e-10  # torch's epsilon of Adagrad
 
 
 def make_optimizer(module: nn.Module, phase: Phase, weight_decay: float) -> torch.optim.Optimizer:
-    """The optimiser of a phase, over the parameters that learn.
+    """The optimiser of a phase (SGD, Adagrad, Adam or AdamW), over the trainable parameters.
 
     Args:
         module: The model.
@@ -40,12 +40,14 @@ def make_optimizer(module: nn.Module, phase: Phase, weight_decay: float) -> torc
         if phase.optimizer == "adamw"
         else torch.optim.Adam(groups, lr=learning_rate, fused=True)
     )
+    # Adam moves every row in every step, so every row is brought back to its bound; the optimisers
+    # above do so themselves, for the rows they move.
     optimizer.register_step_post_hook(_project_all)
     return optimizer
 
 
 def _groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
-    """The learning parameters by bound and share of the learning rate."""
+    """The trainable parameters, grouped by bound and share of the learning rate."""
     groups: dict[tuple[Bound, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
@@ -61,7 +63,7 @@ def _groups(module: nn.Module, phase: Phase) -> list[dict[str, Any]]:
 
 
 def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters that learn."""
+    """The parameters that are not frozen."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
 
 
@@ -75,12 +77,15 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     Returns:
         The norm before; NaN or infinite if a gradient is.
     """
+    # A row that occurs twice in a sparse gradient counts by the sum of its values, as in the dense
+    # gradient it stands for; the norm of the values as they are would be another.
     gradients = [
         unique_rows(parameter)[1] if parameter.grad.is_sparse else parameter.grad
         for parameter in parameters
         if parameter.grad is not None
     ]
     norm = nn.utils.get_total_norm(gradients)
+    # torch's clip_grad_norm_, its 1e-6 included, but gradients below the limit are not multiplied.
     if bool(norm > limit):
         for gradient in gradients:
             gradient.mul_(limit / (norm + 1e-6))
@@ -95,6 +100,8 @@ def unique_rows(parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
     gradient = parameter.grad
     assert gradient is not None
     if not gradient.is_coalesced():
+        # Coalescing sorts. The compiled loss gives each row once, in any order, which is all that a
+        # step needs and which one pass over the row numbers tells.
         row_U = gradient._indices()[0]
         if not gradient.is_cpu or row_updates.repeated(row_U.numpy(), len(parameter)):
             gradient = parameter.grad = gradient.coalesce()
@@ -143,7 +150,7 @@ class RowOptimizer(torch.optim.Optimizer):
     def with_torch(
         self, tables: list[Tensor], row_U: Tensor, grad_UD: Tensor, how: tuple[float, Bound]
     ) -> None:
-        """Move some rows with torch's operations."""
+        """Move the given rows with torch's operations."""
         rows = [table[row_U] for table in tables]
         self.whole(rows, grad_UD, how[0])
         project_to_ball(rows[0], how[1])
@@ -157,7 +164,7 @@ class RowOptimizer(torch.optim.Optimizer):
     def compiled(
         self, tables: list[Tensor], row_U: Tensor, grad_UD: Tensor, how: tuple[float, int]
     ) -> None:
-        """Move some rows of weights and states on the CPU, in place."""
+        """Move the given rows of weights and states on the CPU, in place."""
         raise NotImplementedError
 
 
@@ -198,6 +205,7 @@ def project_to_ball(weight_ND: Tensor, bound: Bound) -> None:
     """Bring rows back to the unit ball or sphere, in place; a row of zeros stays."""
     if bound != "free":
         norm_N1 = weight_ND.norm(dim=1, keepdim=True)
+        # On the sphere a row of zeros has no direction: over the least normal number it stays.
         least = 1.0 if bound == "ball" else torch.finfo(weight_ND.dtype).tiny
         weight_ND.div_(norm_N1.clamp(min=least))
 

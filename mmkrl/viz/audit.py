@@ -58,10 +58,10 @@ def _evidence(tables: Sequence[pd.DataFrame], chosen: Sequence[str]) -> pd.DataF
     frame = frame.assign(name=frame[_SLOTS].agg(" | ".join, axis=1))
     others = np.array(sorted(set(frame["name"]) - set(chosen)), np.str_)
     drawn = np.random.default_rng(0).permutation(others)[:_DRAWN].tolist()
-    order = {name: place for place, name in enumerate([*chosen, *drawn])}
+    order = {name: position for position, name in enumerate([*chosen, *drawn])}
     found = frame[frame["name"].isin(order)]
-    return found.assign(place=found["name"].map(order)).sort_values(
-        ["place", "score", "image_id"], ascending=[True, False, True], ignore_index=True
+    return found.assign(position=found["name"].map(order)).sort_values(
+        ["position", "score", "image_id"], ascending=[True, False, True], ignore_index=True
     )
 
 

@@ -66,7 +66,7 @@ class Account:
         """The rows that are fine; the others are set aside.
 
         Args:
-            rows: Some rows.
+            rows: A batch of rows.
             fine: Which of them can be used.
             reason: A short code for the others.
             detail: What is wrong with the row at a position.

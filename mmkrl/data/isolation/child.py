@@ -40,6 +40,7 @@ class Spec:
 
 def write_rows(shared: int, rows: Iterable[bytes], start: int) -> None:
     """Put rows one after another into the shared file."""
+    # pwrite and pread, since both processes share one open file, and so one file position.
     for row in rows:
         os.pwrite(shared, row, start)
         start += len(row)
@@ -65,6 +66,8 @@ def main(connection: int, shared: int) -> None:
                 lengths = json.loads(pipe.recv_bytes())
             except EOFError:
                 return
+            # If the parent is gone, nobody ends a decoder that hangs in C code without ever giving
+            # back the interpreter's lock; this watchdog is a thread that does not need it.
             faulthandler.dump_traceback_later(
                 spec.seconds + _GRACE_SECONDS, exit=True, file=nowhere
             )
@@ -92,6 +95,8 @@ def _limit_memory(memory_mb: int) -> None:
         return
     lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
     held = int(lines["VmData"].split()[0]) << 10
+    # RLIMIT_DATA counts what VmData counts, private writable memory; a limit of the address space
+    # would count mapped libraries and files, too.
     limit = held + (memory_mb << 20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 

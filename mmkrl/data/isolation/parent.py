@@ -1,7 +1,7 @@
 """Work on bytes from outside, in a child process that may crash, hang or run out of memory.
 
 What a decoder does with hostile bytes cannot be promised, so it happens elsewhere: the child has
-a limit on memory, the parent a limit on time, and a row that ends the child twice (once in a lot
+a limit on memory, the parent a limit on time, and a row that ends the child twice (once in a batch
 with others, once alone) is set aside while every other row gets its result.
 """
 
@@ -27,8 +27,8 @@ from mmkrl.data.isolation.child import Spec, read_rows, write_rows
 from mmkrl.data.pictures import UnusablePicture
 
 _CHILD_MODULE = "mmkrl.data.isolation.child"
-_LOT_ROWS = 16
-_LOT_BYTES = 16 << 20
+_BATCH_ROWS = 16
+_BATCH_BYTES = 16 << 20
 _STARTS = 3  # attempts
 _START_SECONDS = 120.0  # importing libraries on a busy machine
 Result: TypeAlias = bytes | UnusablePicture
@@ -81,12 +81,12 @@ class Isolated:
         Reasons of its own, beside those of the function: ``killed_decoder`` (the process died),
         ``timeout``.
         """
-        for lot in _lots(rows):
-            results = self._ask(lot)
+        for batch in _batches(rows):
+            results = self._ask(batch)
             if not isinstance(results, UnusablePicture):
                 yield from results
                 continue
-            for row in lot:  # somebody among them is the culprit: each alone
+            for row in batch:  # one of them is the culprit: each alone
                 alone = self._ask([row])
                 yield from [alone] if isinstance(alone, UnusablePicture) else alone
 
@@ -96,14 +96,14 @@ class Isolated:
             self._child.end()
             self._child = None
 
-    def _ask(self, lot: Sequence[bytes]) -> list[Result] | UnusablePicture:
-        """Results of a lot, or what ended the child."""
+    def _ask(self, batch: Sequence[bytes]) -> list[Result] | UnusablePicture:
+        """Results of a batch, or what ended the child."""
         if self._child is None:
             self._child = _start(
                 Spec(self.factory, dict(self.arguments), self.seconds, self.memory_mb)
             )
         try:
-            return self._child.ask(lot, self.seconds)
+            return self._child.ask(batch, self.seconds)
         except UnusablePicture as fault:
             self.close()
             return fault
@@ -129,6 +129,8 @@ class _Child:
         self._pipe, theirs = Pipe()
         descriptors = [theirs.fileno(), self._shared]
         with theirs:
+            # A fresh interpreter and no fork, in whose child locks that this process's threads hold
+            # would stay locked. One thread for libraries: every core may have such a child.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", _CHILD_MODULE, *map(str, descriptors)],
                 pass_fds=descriptors,
@@ -145,14 +147,16 @@ class _Child:
                 f"{spec.factory}: its process did not start: {ending}"
             ) from error
 
-    def ask(self, lot: Sequence[bytes], seconds: float) -> list[Result]:
-        """Results of a lot.
+    def ask(self, batch: Sequence[bytes], seconds: float) -> list[Result]:
+        """Results of a batch.
 
         Raises:
             UnusablePicture: the process died, or took longer than ``seconds``.
         """
-        lengths = [len(row) for row in lot]
-        write_rows(self._shared, lot, 0)
+        # A whole batch has the time of one row. Rows that are well take a small share of it; where
+        # they do not, each gets that time alone.
+        lengths = [len(row) for row in batch]
+        write_rows(self._shared, batch, 0)
         try:
             self._pipe.send_bytes(json.dumps(lengths).encode())
             answers = json.loads(self._answer(seconds))
@@ -195,15 +199,15 @@ def _memory_file() -> int:
         return os.dup(file.fileno())
 
 
-def _lots(rows: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Neighbouring rows, a few at a time; a large row is a lot of its own."""
-    lot: list[bytes] = []
+def _batches(rows: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Neighbouring rows, a few at a time; a large row is a batch of its own."""
+    batch: list[bytes] = []
     size = 0
     for row in rows:
-        if lot and (len(lot) == _LOT_ROWS or size + len(row) > _LOT_BYTES):
-            yield lot
-            lot, size = [], 0
-        lot.append(row)
+        if batch and (len(batch) == _BATCH_ROWS or size + len(row) > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(row)
         size += len(row)
-    if lot:
-        yield lot
+    if batch:
+        yield batch

@@ -27,7 +27,7 @@ def input_files(location: Location, *endings: str) -> list[InputFile]:
 
     Args:
         location: File or folder.
-        endings: Such as ``.tar``; none means all files.
+        endings: Such as ``.tar``; without any, all files are meant.
 
     Raises:
         UserError: nothing is there, or no file has one of the endings.

@@ -99,7 +99,7 @@ def rows(
     """Address and values of every row of a unit.
 
     Args:
-        unit: Some row groups of a file.
+        unit: Row groups of a file.
         choose: The columns to read, by the names their values get.
     """
     file = str(unit.path)

@@ -1,4 +1,4 @@
-"""False triples to learn against: true ones with one part replaced.
+"""Negative sampling: false triples to learn against, true ones with one part replaced.
 
 Only triples of the training split count as true here: validation and test are not to be known.
 """
@@ -65,18 +65,18 @@ class NegativeSampler:
         return corrupt(triple_B3, self._known, self._head_share_R, counts, seed)
 
     def pool(self, triple_B3: IntArray, seed: int) -> tuple[IntArray, npt.NDArray[np.bool_]]:
-        """Entities that chunks of triples share as corruptions.
+        """Entities that groups of ``shared_by`` triples share as corruptions.
 
         Args:
             triple_B3: Training triples, a multiple of ``shared_by``.
             seed: Decides everything.
 
         Returns:
-            Entities for the heads and the tails of each chunk, shape (C, 2, K); and which of them
+            Entities for the heads and the tails of each group, shape (C, 2, K); and which of them
             make a training triple of a given one, and must not count, shape (B, 2, K).
         """
-        chunks = len(triple_B3) // self._config.shared_by
-        shape = (chunks, 2, self._config.entities)
+        groups = len(triple_B3) // self._config.shared_by
+        shape = (groups, 2, self._config.entities)
         pool_C2K = draw_entities(shape, self._known.entities, seed)
         return pool_C2K, known_answers(triple_B3, pool_C2K, self._known)
 
@@ -92,6 +92,8 @@ def bernoulli_shares(train_N3: IntArray, relations: int) -> npt.NDArray[np.float
         train_N3: Training triples.
         relations: Number of relations.
     """
+    # Where a head has many tails, another tail makes a true triple (known or not) more often than
+    # another head does, so the head is replaced more often.
     unique_N3 = np.unique(train_N3, axis=0)
     triples_R = np.bincount(unique_N3[:, 1], minlength=relations)
     heads_R, tails_R = (

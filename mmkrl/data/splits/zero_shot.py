@@ -98,6 +98,7 @@ def _take(
         if len(chosen) == wanted:
             break
         leaving = Counter(part for triple in members[pair] for part in parts_of(triple))
+        # Strictly more than leave: a part that is held out must still occur in training.
         if all(left[part] > count for part, count in leaving.items()):
             left.subtract(leaving)
             chosen.append(pair)

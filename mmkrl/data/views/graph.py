@@ -42,7 +42,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class EntityImages:
-    """The images of a graph's entities: any number each, none being the normal case.
+    """The images of a graph's entities: any number each; most entities have no image.
 
     Attributes:
         start_E1: Shape (E + 1,); images of entity e are ``row_I[start_E1[e]:start_E1[e + 1]]``.

@@ -84,7 +84,7 @@ class Images:
         return torch.from_numpy(self.feature_MD[self.row_N[index]].astype(np.float32))
 
     def scale(self, index: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of some images' features, float64, a chunk at a time."""
+        """Mean and deviation of the features of given images, float64, in batches."""
         return mean_and_deviation(self.features(part) for part in chunks(index))
 
 

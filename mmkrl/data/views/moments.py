@@ -12,7 +12,7 @@ def mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """The mean and the standard deviation of every column, float64, shape (F,) each.
 
     Args:
-        parts: The rows, shape (B, F) each, some at a time.
+        parts: The rows in batches, shape (B, F) each.
     """
     count, total, squares = 0, torch.zeros(()).double(), torch.zeros(()).double()
     for part_BF in parts:

@@ -55,10 +55,10 @@ class EncodedTexts:
             :data:`PADDING`; and lengths of shape (B,).
         """
         start_B, length_B = self.start_C1[index_B], np.diff(self.start_C1)[index_B]
-        place_L = np.arange(length_B.max(initial=1))
-        inside_BL = place_L < length_B[:, None]
+        position_L = np.arange(length_B.max(initial=1))
+        inside_BL = position_L < length_B[:, None]
         word_BL = np.full(inside_BL.shape, PADDING, np.int64)
-        word_BL[inside_BL] = self.word_W[(start_B[:, None] + place_L)[inside_BL]]
+        word_BL[inside_BL] = self.word_W[(start_B[:, None] + position_L)[inside_BL]]
         return word_BL, length_B
 
 

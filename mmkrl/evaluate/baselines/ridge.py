@@ -13,7 +13,7 @@ from torch import Tensor
 from mmkrl.data.views.moments import floored, mean_and_deviation
 
 Pairs: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor]]]
-"""Gives features (B, F) and what they should be mapped to (B, D), some rows at a time."""
+"""Gives features (B, F) and what they should be mapped to (B, D), a batch at a time."""
 
 _DEVIATION_FLOOR = 0.1  # features vary at least this share of the mean deviation
 

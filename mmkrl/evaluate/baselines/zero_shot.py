@@ -130,6 +130,6 @@ def _ridge(knowledge: Knowledge, text_RD: Tensor, strengths: Sequence[float]) ->
 
 
 def _feature_chunks(knowledge: Knowledge) -> Iterator[Tensor]:
-    """The features of all images, a chunk at a time."""
+    """The features of all images, a batch at a time."""
     for part in chunks(np.arange(len(knowledge.images.ids))):
         yield knowledge.images.features(part)

@@ -1,6 +1,6 @@
 """How many captions, and how many images, are ahead of the right ones: what ranks are made of.
 
-Both directions are counted from the same scores, a chunk of images against all captions at a time.
+Both directions are counted from the same scores, a batch of images against all captions at a time.
 Float32 settles nearly every comparison and the exact score the rest, as for triples
 (:mod:`mmkrl.evaluate.exact.triple_counts`).
 
@@ -65,6 +65,8 @@ class _Counter:
         assert score.kernel is not None
         self._kernel = score.kernel
         self._image_ID, self._text_CD, self._image_C = image_ID, text_CD, image_C
+        # One exact score serves both directions: products commute, |a - b| = |b - a|, and what
+        # ``swapped`` negates changes its sign alone, all of them exactly in floating point.
         self._turned = score.swapped(image_ID, text_CD)  # with the captions as queries
         self._every_C = np.arange(len(text_CD))
         self._score_C = score.exact(image_ID, text_CD, image_C, self._every_C)
@@ -76,7 +78,7 @@ class _Counter:
         self.caption_C4, self.image_C4 = np.zeros((2, len(text_CD), 4), np.int64)
 
     def look_for_captions(self, first: int, score_BC: Tensor) -> None:
-        """Each image of the chunk looks for its captions among all."""
+        """Count for the captions of each image of the batch, among all captions."""
         image_BD = self._image_ID[first : first + len(score_BC)]
         own_K = self._order_C[self._start_J[first] : self._start_J[first + len(image_BD)]]
         image_K = self._image_C[own_K]
@@ -92,11 +94,11 @@ class _Counter:
         self.caption_C4[own_K] = count_K4
 
     def look_for_images(self, first: int, score_BC: Tensor) -> None:
-        """Each caption looks for its image among those of the chunk."""
+        """Count for the image of each caption, among the images of the batch."""
         text_CD, image_ID = self._turned
         image_BD, score_CB = image_ID[first : first + len(score_BC)], score_BC.T.contiguous()
         arrays = text_CD.numpy(), image_BD.numpy(), first, score_CB.numpy()
-        nothing_C = np.zeros(len(text_CD), np.int64)
+        nothing_C = np.zeros(len(text_CD), np.int64)  # a caption has no other right image
         count_block(
             Block(self._kernel, *arrays),
             Targets(self._every_C, self._image_C, self._score_C, *self._among_images),

@@ -47,7 +47,7 @@ def best_items(
         query_QD: Vectors.
         item_ID: Vectors, on the same device.
         k: How many.
-        left_out_Q: Position of an item that does not count for a query, -1 for none.
+        left_out_Q: Position of an item that does not count for a query, -1 where all count.
 
     Raises:
         UserError: vectors that cannot be compared, or a k below 1.
@@ -60,13 +60,13 @@ def best_items(
         )
     if k < 1:
         raise UserError(f"k is {k}: ask for at least 1 item")
-    place_Q = np.full(len(query_QD), -1) if left_out_Q is None else left_out_Q
+    excluded_Q = np.full(len(query_QD), -1) if left_out_Q is None else left_out_Q
     error_Q = product_error(query_QD.shape[1], lengths(query_QD), float(lengths(item_ID).max()))
     found = TopK(np.full((len(query_QD), k), -1), np.full((len(query_QD), k), -np.inf))
     size = max(1, _SCORES // len(item_ID))
     for start in range(0, len(query_QD), size):
         rows = slice(start, start + size)
-        row_P, item_P = _candidates(query_QD[rows], item_ID, place_Q[rows], error_Q[rows], k)
+        row_P, item_P = _candidates(query_QD[rows], item_ID, excluded_Q[rows], error_Q[rows], k)
         score_P = Dot().exact(query_QD[rows], item_ID, row_P, item_P)
         _fill(found, row_P + start, item_P, score_P)
     return found
@@ -104,9 +104,10 @@ def _candidates(
     left_out = torch.from_numpy(row_L), torch.from_numpy(left_out_Q[row_L])
     score_QI[left_out] = -torch.inf
     kth_Q = score_QI.topk(min(k, len(item_ID)), dim=1).values[:, -1].cpu().double().numpy()
+    # The cast to float32 may round up and so lose the k-th; one step down makes up for it.
     least_Q = np.nextafter((kth_Q - 2 * error_Q).astype(np.float32), np.float32(-np.inf))
     kept_QI = score_QI >= torch.from_numpy(least_Q).to(score_QI.device)[:, None]
-    kept_QI[left_out] = False
+    kept_QI[left_out] = False  # with fewer than k items the bound is -inf, which it would pass
     row_P, item_P = (each.cpu().numpy() for each in kept_QI.nonzero(as_tuple=True))
     return row_P, item_P
 
@@ -115,9 +116,9 @@ def _fill(found: TopK, row_P: IntArray, item_P: IntArray, score_P: FloatArray) -
     """Write the best candidates of each query into its row."""
     order_P = np.lexsort((item_P, -score_P, row_P))
     row_P = row_P[order_P]
-    place_P = np.arange(len(row_P)) - np.searchsorted(row_P, row_P)
-    (kept_P,) = np.nonzero(place_P < found.item_QK.shape[1])
-    cells = row_P[kept_P], place_P[kept_P]
+    rank_P = np.arange(len(row_P)) - np.searchsorted(row_P, row_P)  # from 0 within each query
+    (kept_P,) = np.nonzero(rank_P < found.item_QK.shape[1])
+    cells = row_P[kept_P], rank_P[kept_P]
     found.item_QK[cells] = item_P[order_P[kept_P]]
     found.score_QK[cells] = score_P[order_P[kept_P]]
 

@@ -213,11 +213,14 @@ class L2(GraphScore):
 
     def fast(self, query_UD: Tensor, candidate_BD: Tensor) -> Tensor:
         """q.c - |c|^2 / 2 by a matrix product: (|q|^2 - |q - c|^2) / 2 less the query's share."""
+        # |q|^2 is the same for all candidates of a query and orders none of them. |c|^2 is summed
+        # in float64: it enters every query's score.
         half_B = (candidate_BD.double().square().sum(dim=1) / 2).float()
         return torch.addmm(-half_B, query_UD, candidate_BD.T)
 
     def bounds(self, length_Q: FloatArray, candidate_BD: Tensor, score_Q: FloatArray) -> Bounds:
         """Those of the product and of the squared length, about (score + |q|^2) / 2."""
+        # |c|^2 is an inner product as well, of a candidate with itself: longest * longest at most.
         width, longest = candidate_BD.shape[1], lengths(candidate_BD).max()
         error_Q = product_error(width, length_Q, longest) + product_error(width, longest, longest)
         return interval((score_Q + length_Q**2) / 2, error_Q)

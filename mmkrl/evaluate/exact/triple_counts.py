@@ -1,7 +1,8 @@
 """How many candidates are more plausible than the right answer: what ranks are made of.
 
-Counts of different candidates add up, so a table of entities that is cut into shards is ranked
-shard by shard. Candidates are taken a block at a time; (queries x entities) scores never exist.
+Counts of different candidates add up, so candidates are taken a block at a time, and (queries x
+entities) scores never exist. A sort would need them all, would cost a logarithm more, and would put
+equal scores into some order, where a rank needs to know how many are equal.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Search:
         row_Q: The query of each answer.
         answer_Q: Position of each answer among all candidates.
         score_Q: Its exact score.
-        others: Other right answers, of which a filtered ranking counts none.
+        others: Other right answers, which a filtered ranking does not count.
     """
 
     score: GraphScore
@@ -42,7 +43,7 @@ class Search:
 
 
 def count_candidates(search: Search, candidate_BD: Tensor, *, first: int = 0) -> IntArray:
-    """Compare some candidates with the answers.
+    """Compare candidates with the answers.
 
     Args:
         search: What is looked for.
@@ -60,6 +61,8 @@ def count_candidates(search: Search, candidate_BD: Tensor, *, first: int = 0) ->
     count = _count_compiled if compiled else _count_with_torch
     for start in range(0, len(candidate_BD), _BLOCK):
         block_BD = candidate_BD[start : start + _BLOCK]
+        # By block, since most bounds grow with the longest candidate: one long vector widens those
+        # of its own block only.
         certain = search.score.bounds(length_Q, block_BD, search.score_Q)
         count(search, block_BD, first + start, certain, count_Q4)
     return count_Q4
@@ -94,6 +97,7 @@ def _count_with_torch(
     itself_QB = torch.arange(first, first + len(candidate_BD), device=device) == answer_Q[:, None]
     above_QB &= ~itself_QB
     tied_QB = torch.zeros_like(above_QB)
+    # "Neither above nor below" instead of "between": a fast score that is NaN is in doubt, too.
     q_P, b_P = (~above_QB & ~below_QB & ~itself_QB).nonzero(as_tuple=True)
     pairs = row_Q[q_P].cpu().numpy(), b_P.cpu().numpy()
     exact = search.score.exact(search.query_UD, candidate_BD, *pairs)
@@ -108,10 +112,10 @@ def _count_with_torch(
 
 
 def _others_in_block(others: Others, first: int, size: int) -> tuple[IntArray, IntArray]:
-    """The other right answers that are in a block: their targets, and their places in it."""
+    """The other right answers that are in a block: their targets, and their positions in it."""
     count_Q = others.stop_Q - others.start_Q
     target_O = np.repeat(np.arange(len(count_Q)), count_Q)
     shift_Q = others.start_Q - (count_Q.cumsum() - count_Q)
-    place_O = others.entity_K[np.arange(len(target_O)) + shift_Q[target_O]] - first
-    inside_O = (place_O >= 0) & (place_O < size)
-    return target_O[inside_O], place_O[inside_O]
+    column_O = others.entity_K[np.arange(len(target_O)) + shift_Q[target_O]] - first
+    inside_O = (column_O >= 0) & (column_O < size)
+    return target_O[inside_O], column_O[inside_O]

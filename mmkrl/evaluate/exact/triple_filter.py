@@ -1,4 +1,4 @@
-"""The known answers of a query, which a filtered ranking does not count against a model.
+"""The known answers of a query, which a filtered ranking (filtered MRR, Hits@k) leaves out.
 
 Filters have a direction: (h, r, ?) has the known tails of h and r, (?, r, t) the known heads of r
 and t. (Filters that put both under one key leave out hard candidates that are not answers.)
@@ -40,21 +40,23 @@ class Answers:
         return Answers(query_G, np.append(start_G, fresh_N.sum()), entity_N[fresh_N])
 
     def to(self, query_Q: IntArray) -> Others:
-        """The ranges of answers of some queries; empty for those that have none."""
-        place_Q = np.searchsorted(self.query_G, query_Q)
-        found_Q = place_Q < len(self.query_G)
-        found_Q[found_Q] = self.query_G[place_Q[found_Q]] == query_Q[found_Q]
-        start_Q = self.start_G1[place_Q]
-        stop_Q = self.start_G1[place_Q + found_Q]
+        """The range of answers of each query; empty for those that have none."""
+        group_Q = np.searchsorted(self.query_G, query_Q)
+        found_Q = group_Q < len(self.query_G)
+        found_Q[found_Q] = self.query_G[group_Q[found_Q]] == query_Q[found_Q]
+        start_Q = self.start_G1[group_Q]
+        stop_Q = self.start_G1[group_Q + found_Q]  # the start itself if it was not found: empty
         return Others(start_Q, stop_Q, self.entity_K)
 
     def holds(self, query_Q: IntArray, entity_Q: IntArray) -> npt.NDArray[np.bool_]:
         """Whether each entity is an answer of its query."""
         entities = int(max(self.entity_K.max(initial=0), entity_Q.max(initial=0))) + 1
         group_K = np.repeat(np.arange(len(self.query_G)), np.diff(self.start_G1))
-        place_Q = np.searchsorted(self.query_G, query_Q)
+        group_Q = np.searchsorted(self.query_G, query_Q)
         start_Q, stop_Q, _ = self.to(query_Q)
-        held_Q = np.isin(place_Q * entities + entity_Q, group_K * entities + self.entity_K)
+        # Query and entity as one number, so that one set look-up serves all. A query without
+        # answers has the number of the next one, hence the second condition.
+        held_Q = np.isin(group_Q * entities + entity_Q, group_K * entities + self.entity_K)
         return held_Q & (stop_Q > start_Q)
 
 

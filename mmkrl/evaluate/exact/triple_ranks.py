@@ -71,7 +71,7 @@ def triple_ranks(
 
     Args:
         scorer: The model.
-        triple_N3: Triples whose head and tail are looked for; none give no ranks.
+        triple_N3: Triples whose head and tail are looked for; an empty array gives no ranks.
         known: What the filtered ranks leave out; without it they are the raw ones.
         chunk: Triples ranked at once, at least 1.
 
@@ -130,23 +130,25 @@ def searches(
     known: KnownTriples | None,
     chunk: int = CHUNK,
 ) -> Iterator[tuple[int, IntArray, Search]]:
-    """Cut the triples into pieces in which equal queries are asked once.
+    """Cut the triples into batches in which equal queries are asked once.
 
     Args:
         scorer: The model.
         candidate_ED: All its candidates (:func:`checked_candidates`).
         triple_N3: Triples whose head and tail are looked for.
         known: The filter.
-        chunk: Triples in a piece.
+        chunk: Triples in a batch.
 
     Yields:
-        0 for heads or 1 for tails; the positions of the piece's triples; what is looked for.
+        0 for heads or 1 for tails; the positions of the batch's triples; what is looked for.
 
     Raises:
         UserError: queries that cannot be compared with the candidates.
     """
     for side in range(2):
         fixed_N2, answer_N = triple_N3[:, (1, 2) if side == 0 else (0, 1)], triple_N3[:, 2 * side]
+        # Triples that ask the same question become neighbours, so that (nearly) every question is
+        # scored against all entities once.
         order_N = np.lexsort(fixed_N2.T)
         for start in range(0, len(order_N), chunk):
             triple_Q = order_N[start : start + chunk]

@@ -117,9 +117,9 @@ def paired_difference(
 def paired_test(
     a: ArrayLike, b: ArrayLike, groups: ArrayLike, *, resamples: int = 2000, seed: int = 0
 ) -> tuple[Interval, float]:
-    """The paired difference with its interval, and how surprising it were if there was none.
+    """The paired difference with its interval, and its two-sided p-value.
 
-    The p-value is that of the bootstrap, two-sided: twice the share of resamples whose mean lies on
+    The p-value is that of the bootstrap: twice the share of resamples whose mean lies on
     the other side of zero, or on it, the observed mean counted among them. It is never below
     2 / (resamples + 1), and about 0.05 where the 95 % interval touches zero.
 
@@ -140,6 +140,8 @@ def paired_test(
     interval, mean_B = _resampled(
         *_mean_of(value_Q, group_Q), n_queries=len(value_Q), resamples=resamples, seed=seed
     )
+    # The observed mean is one more resample (the + 1): no finite number of resamples shows that p
+    # is 0.
     tails = min((mean_B <= 0).sum(), (mean_B >= 0).sum())
     return interval, float(min(1.0, 2 * (tails + 1) / (len(mean_B) + 1)))
 
@@ -195,6 +197,8 @@ def summed_up(
 
 def _mean_of(value_Q: FloatArray, group_Q: IntArray) -> tuple[OfGroups, int]:
     """The mean over the queries of drawn groups, and how many groups there are."""
+    # A resample needs each group's sum and count alone: it costs as many additions as there are
+    # groups, whatever the number of queries.
     sum_G = np.bincount(group_Q, weights=value_Q)
     count_G = np.bincount(group_Q)
 
@@ -240,6 +244,9 @@ def _times_drawn(group_BG: IntArray, n_groups: int) -> IntArray:
 
 def _weighted_median(value_Q: FloatArray, weight_BQ: IntArray) -> FloatArray:
     """Median of values, ascending, each repeated by its whole weight: shape (B,)."""
+    # Values are ordered once for all resamples, and a drawn group's repeats are weights: item i of
+    # a resample, never written out, is the first value whose running weight exceeds i. The median
+    # is the mean of the middle two, which are one if the total is odd.
     upto_BQ = weight_BQ.cumsum(axis=1)
     total_B1 = upto_BQ[:, -1:]
     lower_B = (upto_BQ <= (total_B1 - 1) // 2).sum(axis=1)

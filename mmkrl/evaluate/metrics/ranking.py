@@ -1,6 +1,6 @@
 """Exact retrieval metrics per query: queries ranked against a gallery by inner product.
 
-Ranks are exact (no sampled negatives, no index) and streamed by chunks of queries. Tied scores get
+Ranks are exact (no sampled negatives, no index) and streamed by batches of queries. Tied scores get
 the expected value over random orders (`mmkrl.evaluate.metrics.ties`). Values stay per query, for
 the bootstrap of `mmkrl.evaluate.metrics.intervals`; nothing is averaged here.
 """
@@ -68,7 +68,7 @@ def retrieval_metrics(
         metrics: what is measured.
         exclude_self: shape (queries,), int64; gallery index removed for each query (the query
             itself in image-to-image retrieval), -1 where nothing is removed.
-        chunk: queries per chunk.
+        chunk: queries per batch.
 
     Raises:
         UserError: pools that cannot be ranked, or no query with a relevant item.
@@ -112,7 +112,7 @@ def ndcg(
         exclude_self: shape (queries,), int64; gallery index removed for each query,
             -1 where nothing is removed.
         k: number of positions counted.
-        chunk: queries per chunk.
+        chunk: queries per batch.
 
     Raises:
         UserError: pools or k that cannot be ranked, or no query with an item of positive gain.

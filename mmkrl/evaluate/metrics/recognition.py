@@ -34,7 +34,7 @@ def recognition(
         text_CD: shape (candidates, D), unit vectors, one per candidate relationship.
         target_Q: shape (images,), int64; index of the right candidate.
         right: all right candidates of each image; without them the target alone is right.
-        chunk: images per chunk.
+        chunk: images per batch.
 
     Returns:
         Where the target of each image stands among the candidates.

@@ -1,6 +1,6 @@
-"""What counts as a right answer: relevance of gallery items for a chunk of queries.
+"""What counts as a right answer: relevance of gallery items for a batch of queries.
 
-Relevance is asked for one chunk of queries at a time, so that no (queries x gallery) matrix is
+Relevance is asked for one batch of queries at a time, so that no (queries x gallery) matrix is
 ever held. This module knows labels and slots only: no score, no embedding, no metric.
 """
 

@@ -1,8 +1,9 @@
-"""Scores of queries against a gallery under the inner product, one chunk of queries at a time.
+"""Scores of queries against a gallery under the inner product, one batch of queries at a time.
 
 The product is accumulated in float64 and rounded once to float32, so that scores depend neither on
-the chunk, nor on the place of an item in the gallery, nor on a reduced-precision matrix mode (TF32)
-that training may have switched on: equal gallery rows tie, which float32 kernels do not promise.
+the batch, nor on the position of an item in the gallery, nor on a reduced-precision matrix mode
+(TF32) that training may have switched on: equal gallery rows tie, which float32 kernels do not
+promise.
 (A product within about 1e-16 of a rounding boundary could still differ: one in some 1e9.)
 Nothing is ranked here, and vectors are used as given: pass unit vectors for cosines.
 """
@@ -25,17 +26,17 @@ def score_chunks(
     exclude_self: Tensor | None = None,
     chunk: int = CHUNK,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Score every gallery item for successive chunks of queries.
+    """Score every gallery item for successive batches of queries.
 
     Args:
         query_QD: shape (queries, D), floating.
         gallery_GD: shape (gallery, D), floating, on the device of the queries.
         exclude_self: shape (queries,), int64; the gallery index removed for each query, -1 for
             none. A removed item scores -inf.
-        chunk: queries per chunk.
+        chunk: queries per batch.
 
     Yields:
-        Indices of the chunk's queries, int64 on the CPU, and their scores, shape (chunk, gallery),
+        Indices of the batch's queries, int64 on the CPU, and their scores, shape (chunk, gallery),
         float32 on the device of the queries. The scores are the caller's to modify.
 
     Raises:

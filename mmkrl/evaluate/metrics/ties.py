@@ -52,6 +52,8 @@ def marked_positions(score_QG: Tensor, marked_QG: Tensor) -> MarkedPositions:
     width = max(1, int(count_Q.max()))
     score_QM, item_QM = score_QG.masked_fill(~marked_QG, -torch.inf).topk(width, dim=1)
     column_M = torch.arange(width, device=score_QG.device)
+    # Every marked item needs the counts of its own score: with all values sorted once, two binary
+    # searches each. Values alone are sorted; the order of tied items is never asked for.
     above_QM, tied_QM = _count_above_and_tied(_ascending(-score_QG), score_QM)
     marked_above_QM, marked_tied_QM = _count_above_and_tied(-score_QM, score_QM)
     return MarkedPositions(
@@ -90,7 +92,7 @@ def _count_above_and_tied(negated_QN: Tensor, score_QM: Tensor) -> tuple[Tensor,
 
 
 def _ascending(value_QG: Tensor) -> Tensor:
-    """Sort rows; on the CPU by NumPy, whose sort of values alone is several times faster."""
+    """Sort rows, on the CPU in place and by NumPy, whose sort of values is several times faster."""
     if value_QG.device.type == "cpu":
         array_QG = value_QG.numpy()
         array_QG.sort(axis=1)
@@ -106,6 +108,9 @@ def average_precision(positions: MarkedPositions) -> Tensor:
     with harmonic numbers, and AP is the total divided by the number of relevant items.
     """
     above, tied = positions.above_QM.double(), positions.tied_QM.double()
+    # The j-th position of a group holds a marked item with probability r / n; given that, the
+    # other r - 1 are spread over the other n - 1: (j-t-1) (r-1) / (n-1) are expected before it.
+    # Each of the r items adds 1 / n of the sum, so summing over items gives the group's r / n.
     slope = (positions.marked_tied_QM - 1) / (tied - 1).clamp(min=1)
     level = positions.marked_above_QM + 1 - (above + 1) * slope
     term_QM = (level * (_harmonic(above + tied) - _harmonic(above)) + tied * slope) / tied
@@ -120,6 +125,7 @@ def _harmonic(count: Tensor) -> Tensor:
 
 def expected_in_first(positions: MarkedPositions, cutoff: int) -> Tensor:
     """Expected number of marked items in the first `cutoff` positions, shape (Q,), float64."""
+    # Of a group that reaches over the cutoff, each item is before it with the group's share.
     share_QM = (cutoff - positions.above_QM.double()) / positions.tied_QM
     return _sum_valid(share_QM.clamp(0, 1), positions)
 
@@ -179,9 +185,10 @@ class FirstMarked:
         return self.above_Q + (self.tied_Q + 1) / (self.marked_Q + 1)
 
     def reciprocal_rank(self) -> Tensor:
-        """Expected reciprocal of the rank of the first marked item."""
+        """Expected reciprocal of the rank of the first marked item; its mean is the MRR."""
         drawn_1N = torch.arange(int(self.tied_Q.max()) + 1, device=self.tied_Q.device)[None, :]
         none_QN = self._probability_none(drawn_1N)
+        # The first marked item is the m-th drawn if m - 1 draws hold none of them, and m draws do.
         first_QN = none_QN[:, :-1] - none_QN[:, 1:]
         return (first_QN / (self.above_Q[:, None] + drawn_1N[:, 1:])).sum(dim=1)
 

@@ -205,10 +205,9 @@ def _numbers(sides: Sequence[Side], config: EvaluateConfig) -> list[Number]:
             [each[task].metrics.get(name) if task in each else None for each in results],
             [
                 _difference(sides[0], other, (task, name), config)
-                if (task, name) in measured[0] & measured[place]
-                and metrics[name].statistic == "mean"
+                if (task, name) in measured[0] & measured[i] and metrics[name].statistic == "mean"
                 else None
-                for place, other in enumerate(sides[1:], start=1)
+                for i, other in enumerate(sides[1:], start=1)
             ],
             (task, name) in judged,
         )
@@ -236,9 +235,9 @@ def _both(first: Side, other: Side, headline: Headline) -> tuple[QueryValues, Qu
     a, b = (side.evaluation.query_values(TEST, side.method, headline) for side in (first, other))
     if list(a.queries.names) == list(b.queries.names):
         return a, b
-    place = {name: row for row, name in enumerate(b.queries.names)}
-    rows = {name: row for row, name in enumerate(a.queries.names) if name in place}
-    return a.subset(list(rows.values())), b.subset([place[name] for name in rows])
+    row_of = {name: row for row, name in enumerate(b.queries.names)}
+    rows = {name: row for row, name in enumerate(a.queries.names) if name in row_of}
+    return a.subset(list(rows.values())), b.subset([row_of[name] for name in rows])
 
 
 def _against(first: Side, other: Side, headline: Headline) -> Against:

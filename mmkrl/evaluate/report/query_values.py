@@ -58,11 +58,11 @@ class QueryValues:
         return mean_Q
 
     def subset(self, rows: Sequence[int]) -> QueryValues:
-        """The values on some of the queries."""
+        """The values on the chosen queries."""
         names, relations = self.queries.names, self.queries.relations
         queries = QueryNames([names[row] for row in rows], [relations[row] for row in rows])
-        places = np.array(rows, np.int64)
-        return QueryValues(queries, self.group_Q[places], self.value_SQ[:, places])
+        index_R = np.array(rows, np.int64)
+        return QueryValues(queries, self.group_Q[index_R], self.value_SQ[:, index_R])
 
 
 def query_table(split: str, task: str, names: QueryNames, groups: IntArray) -> pa.Table:

@@ -83,7 +83,7 @@ def cross_modal_tasks(
     tasks = {}
     for asked, sought, article in (("image", "text", "a"), ("text", "image", "an")):
         image_Q, image_G = images[asked], images[sought]
-        relevance = SameLabel(*(torch.from_numpy(class_I[place]) for place in (image_Q, image_G)))
+        relevance = SameLabel(*(torch.from_numpy(class_I[image]) for image in (image_Q, image_G)))
         found = retrieval_metrics(
             vectors[asked],
             vectors[sought],

@@ -26,7 +26,7 @@ class Pool:
         image_U: Position (in the knowledge) of a row of each image, in the order of the first ones.
         label_U: A relationship it shows: the first.
         label_R: The distinct relationships, sorted.
-        place_N: Place of each pair's image in :attr:`image_U`.
+        place_N: Position of each pair's image in :attr:`image_U`.
         label_N: The relationship of each pair.
     """
 

@@ -3,7 +3,7 @@
 The task is of Socher et al. (2013, "Reasoning with neural tensor networks for knowledge base
 completion", section 4.3) and was used for IKRL (Xie et al. 2017). No published negatives exist for
 our graphs, so each triple gets one, made as in the re-implementation of IKRL by Mousselly-Sergieh
-et al. (2018): its head or its tail gives way to an entity seen in that place of that relation in
+et al. (2018): its head or its tail gives way to an entity seen in that slot of that relation in
 the same split. Ours: what this makes is never a known triple of any split; the choice is seeded;
 and where models score a triple differently as a question for its head and for its tail
 (reciprocal relations), the mean of the two scores counts.
@@ -27,7 +27,7 @@ from mmkrl.evaluate.tasks.values import TaskValues
 CLASSIFICATION = "triple classification"
 
 
-_PLACES = (0, 2)  # columns of heads and of tails
+_SLOTS = (0, 2)  # columns of heads and of tails
 
 
 def classification_tasks(
@@ -50,8 +50,8 @@ def classification_tasks(
     pairs = _Pairs.of(graph, known, scorer, split, seed)
     threshold_N = thresholds.of(pairs.relation_N)
     right_N = ((pairs.true_N > threshold_N) * 1.0 + (pairs.false_N <= threshold_N)) / 2
-    relation_R, place_N = np.unique(pairs.relation_N, return_inverse=True)
-    right_R = np.bincount(place_N, weights=right_N) / np.bincount(place_N)
+    relation_R, index_N = np.unique(pairs.relation_N, return_inverse=True)
+    right_R = np.bincount(index_N, weights=right_N) / np.bincount(index_N)
     definition = "a triple and one made false, told apart by thresholds fitted on validation"
     return {
         CLASSIFICATION: TaskValues(
@@ -125,9 +125,9 @@ def best_threshold(true_N: FloatArray, false_N: FloatArray) -> float:
         true_N: Scores of true triples.
         false_N: Scores of false triples.
     """
-    score_S, place_M = np.unique(np.concatenate([true_N, false_N]), return_inverse=True)
+    score_S, index_M = np.unique(np.concatenate([true_N, false_N]), return_inverse=True)
     gain_M = np.repeat([-1, 1], [len(true_N), len(false_N)])  # of a threshold above the score
-    gain_S = np.bincount(place_M, weights=gain_M, minlength=len(score_S))
+    gain_S = np.bincount(index_M, weights=gain_M, minlength=len(score_S))
     above_S1 = np.concatenate([[0], np.cumsum(gain_S)])
     midpoint_S1 = np.concatenate([[-np.inf], (score_S[:-1] + score_S[1:]) / 2, [np.inf]])
     return float(midpoint_S1[np.argmax(above_S1)])
@@ -136,8 +136,8 @@ def best_threshold(true_N: FloatArray, false_N: FloatArray) -> float:
 def false_triples(triple_N3: IntArray, known: KnownTriples, entities: int, seed: int) -> IntArray:
     """One false triple beside each true one.
 
-    Where no entity seen in the place is left, any entity that makes no known triple will do, first
-    in the same place and then in the other one.
+    Where no entity seen in the slot is left, any entity that makes no known triple will do, first
+    in the same slot and then in the other one.
 
     Args:
         triple_N3: The true triples of one split.
@@ -149,13 +149,13 @@ def false_triples(triple_N3: IntArray, known: KnownTriples, entities: int, seed:
         Shape (N, 3); rows of -1 for triples of which every variant is known.
     """
     source = np.random.default_rng(seed)
-    seen = {place: _seen(triple_N3, place) for place in _PLACES}
+    seen = {slot: _seen(triple_N3, slot) for slot in _SLOTS}
     everything = np.arange(entities)
     false_N3 = np.full_like(triple_N3, -1)
-    for n, place in enumerate(source.choice(_PLACES, len(triple_N3)).tolist()):
-        own = seen[place][int(triple_N3[n, 1])]
-        other = sum(_PLACES) - place
-        for where, pool in ((place, own), (place, everything), (other, everything)):
+    for n, slot in enumerate(source.choice(_SLOTS, len(triple_N3)).tolist()):
+        own = seen[slot][int(triple_N3[n, 1])]
+        other = sum(_SLOTS) - slot
+        for where, pool in ((slot, own), (slot, everything), (other, everything)):
             answers = _answers(known, triple_N3[n], where)
             allowed = np.setdiff1d(pool, answers, assume_unique=True)
             if len(allowed):
@@ -165,16 +165,16 @@ def false_triples(triple_N3: IntArray, known: KnownTriples, entities: int, seed:
     return false_N3
 
 
-def _seen(triple_N3: IntArray, place: int) -> dict[int, IntArray]:
-    """The different entities in one place of each relation."""
+def _seen(triple_N3: IntArray, slot: int) -> dict[int, IntArray]:
+    """The different entities in one slot of each relation."""
     return {
-        int(relation): np.unique(triple_N3[triple_N3[:, 1] == relation, place])
+        int(relation): np.unique(triple_N3[triple_N3[:, 1] == relation, slot])
         for relation in np.unique(triple_N3[:, 1])
     }
 
 
-def _answers(known: KnownTriples, triple_3: IntArray, place: int) -> IntArray:
-    """The known entities in one place, given the rest of a triple."""
+def _answers(known: KnownTriples, triple_3: IntArray, slot: int) -> IntArray:
+    """The known entities in one slot, given the rest of a triple."""
     head, relation, tail = triple_3[:, None]
-    others = known.heads_of(relation, tail) if place == 0 else known.tails_of(head, relation)
+    others = known.heads_of(relation, tail) if slot == 0 else known.tails_of(head, relation)
     return others.entity_K[others.start_Q[0] : others.stop_Q[0]]

@@ -64,11 +64,19 @@ class Agreement:
             ridge: Weight of the penalty, as a share of the features' mean variance.
         """
         mean_F = feature_NF.mean(axis=0)
+        # A feature that hardly varies would be blown up to noise: at least a tenth of the
+        # deviation.
         scale_F = np.maximum(feature_NF.std(axis=0), 0.1 * feature_NF.std())
         standard_NF = (feature_NF - mean_F) / scale_F
         rate_P = np.asarray(shows_NP.mean(axis=0), np.float32)
         spread_P = np.sqrt(np.maximum(rate_P * (1 - rate_P), _LEAST_SPREAD))
+        # Standard features have variance 1 (or less), so their Gram matrix grows with the number of
+        # images; a penalty that does likewise means the same for every corpus.
         penalty_FF = ridge * len(feature_NF) * np.eye(len(mean_F), dtype=np.float32)
+        # Ridge regression needs sums over images alone, and sums without a fold are those of all
+        # less its own: features are read once for all folds. Parts are centred by their rate and
+        # divided by their deviation, so that frequent ones do not outweigh rare ones; the matrix of
+        # parts itself stays sparse.
         moments = []
         for fold in range(FOLDS):
             mine = np.flatnonzero(fold_N == fold)
@@ -146,6 +154,7 @@ class Agreement:
         self, standard_NF: Float32Array, inside_N: npt.NDArray[np.bool_]
     ) -> tuple[Float32Array, Float32Array]:
         """How close the images are to the mean of the others inside, and the references to all."""
+        # Leave-one-out: an image agrees with itself, and would be a large share of a small mean.
         total_F = standard_NF[inside_N].sum(axis=0)
         others_N = inside_N.sum() - inside_N
         mean_NF = (total_F - standard_NF * inside_N[:, None]) / np.maximum(others_N, 1)[:, None]
@@ -165,7 +174,7 @@ def part_columns(parts: Mapping[str, int], named: tuple[str, str, str]) -> IntAr
 
 
 def slot_names(named: tuple[str, str, str]) -> tuple[str, str, str]:
-    """Names under which parts are counted: an entity is the same in both places."""
+    """Names under which parts are counted: an entity is the same as subject and as object."""
     return f"e:{named[0]}", f"p:{named[1]}", f"e:{named[2]}"
 
 

@@ -30,17 +30,17 @@ def exchange(rows: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     chosen = (draw.random(len(rows)) < share) & (rows["reason"] == "").to_numpy(bool)
     relationship_N, image_N = (rows[column].to_numpy() for column in _PAIR)
     taken = set(zip(relationship_N, image_N, strict=True))
-    place_N = np.arange(len(rows))
+    source_N = np.arange(len(rows))
     for row in np.flatnonzero(chosen):
         for other in draw.integers(len(rows), size=_DRAWS):
             pair = (relationship_N[row], image_N[other])
             if pair not in taken:
                 taken.add(pair)
-                place_N[row] = other
+                source_N[row] = other
                 break
     found = rows.copy()
-    found[_IMAGE] = rows[_IMAGE].to_numpy()[place_N]
-    return found.assign(exchanged=place_N != np.arange(len(rows)))
+    found[_IMAGE] = rows[_IMAGE].to_numpy()[source_N]
+    return found.assign(exchanged=source_N != np.arange(len(rows)))
 
 
 def found_share(score_N: npt.ArrayLike, exchanged_N: npt.ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""Which images show the relationships that their texts state: noise removed, by partitions."""
+"""Which images show the relationships that their texts state: noisy pairs removed, by partition."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Features:
 
     def rows(self, key_N: UInt64Array) -> IntArray:
         """Where the vectors of images are; -1 for those that have none."""
-        place_N = np.searchsorted(self.key_M, key_N).clip(max=len(self.key_M) - 1)
-        return np.where(self.key_M[place_N] == key_N, self.row_M[place_N], -1)
+        index_N = np.searchsorted(self.key_M, key_N).clip(max=len(self.key_M) - 1)
+        return np.where(self.key_M[index_N] == key_N, self.row_M[index_N], -1)
 
     def take(self, row_N: IntArray) -> Float32Array:
         """Vectors by their rows."""
@@ -114,6 +114,8 @@ def fit_maps(
     for frame in counted.evidence():
         found = np.unique(keys(frame["image_id"]))
         found = found[features.rows(found) >= 0]
+        # The smallest hashes of all images: a random sample that does not depend on how images are
+        # spread over partitions, and is never larger than what is kept of it.
         key_N = np.union1d(key_N, found)[: section.fit_images]
     if len(key_N) < FOLDS:
         raise UserError(
@@ -133,22 +135,24 @@ def _incidence(
     """The most frequent parts by their column, and which images are said to show them."""
     pairs: set[tuple[str, int]] = set()
     for frame in counted.evidence():
-        place_N = np.searchsorted(key_N, keys(frame["image_id"])).clip(max=len(key_N) - 1)
-        known_N = key_N[place_N] == keys(frame["image_id"])
+        image_N = np.searchsorted(key_N, keys(frame["image_id"])).clip(max=len(key_N) - 1)
+        known_N = key_N[image_N] == keys(frame["image_id"])
         triples = zip(*(frame[slot] for slot in TRIPLE), strict=True)
-        for named, place, known in zip(triples, place_N.tolist(), known_N.tolist(), strict=True):
+        for named, image, known in zip(triples, image_N.tolist(), known_N.tolist(), strict=True):
             if known:
-                pairs.update((name, place) for name in slot_names(named))
+                pairs.update((name, image) for name in slot_names(named))
     counts = Counter(name for name, _ in pairs)
     frequent = sorted(counts, key=lambda name: (-counts[name], name))[:most]
     parts = {name: column for column, name in enumerate(frequent)}
-    cells = sorted((place, parts[name]) for name, place in pairs if name in parts)
+    cells = sorted((image, parts[name]) for name, image in pairs if name in parts)
     row, column = np.array(cells, np.int64).reshape(-1, 2).T
     one = np.ones(len(cells), np.float32)
     return parts, csr_array((one, (row, column)), shape=(len(key_N), len(parts)))
 
 
 def _folds(key_N: UInt64Array) -> IntArray:
+    # By the id's hash: an image has the same fold here and in judge_partition, which sees one
+    # partition, so the map that judges it was fitted without it.
     return (key_N % np.uint64(FOLDS)).astype(np.int64)
 
 

@@ -1,10 +1,11 @@
-"""Hashes of 256 bits that differ in few of them: exact, without comparing all with all.
+"""Near duplicates among perceptual hashes: all pairs within a Hamming distance, exactly.
 
-A *table* is a choice of bits; two hashes meet in it if they agree on all of them, and only hashes
-that meet are compared. Cut the bits into ``distance + a`` blocks: hashes within the distance
-differ in at most ``distance`` blocks, so they agree on some ``a`` of them. One table for every
-choice of ``a`` blocks therefore finds every pair (Manku et al. 2007, section 3). Larger ``a``
-means more tables with fewer hashes that meet by chance; :func:`tables` takes the cheapest.
+Hashes have 256 bits. A *table* is a choice of bits; two hashes meet in it if they agree on all of
+them, and only hashes that meet are compared. Cut the bits into ``distance + a`` blocks: hashes
+within the distance differ in at most ``distance`` blocks, so they agree on some ``a`` of them. One
+table for every choice of ``a`` blocks therefore finds every pair (Manku et al. 2007, section 3).
+Larger ``a`` means more tables with fewer hashes that meet by chance; :func:`tables` takes the
+cheapest.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MOST_BLOCKS_AGREEING = 4
 _COMPARISONS_A_ROW = 1.0  # a row in one more table costs about as much as a comparison
 _CROWD = 256  # hashes that meet in one bucket before more than plain comparing is tried
 _CROWD_COMPARISONS = 1 << 31  # what one crowd may cost, about half a minute
-_KEY_CHUNK = 1 << 15  # rows whose keys are made at a time, so that they stay in the cache
+_KEY_ROWS = 1 << 15  # rows whose keys are made at a time, so that they stay in the cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -54,7 +55,7 @@ def tables(rows: int, distance: int) -> UInt64Array:
         distance: Bits in which a pair may differ.
 
     Returns:
-        Masks of shape (tables, WORDS); none for distance 0, as equal hashes need no search.
+        Masks of shape (tables, WORDS); no table for distance 0, as equal hashes need no search.
     """
     if distance == 0:
         return np.empty((0, WORDS), np.uint64)
@@ -72,7 +73,7 @@ def _cost(rows: int, distance: int, agreeing: int) -> float:
 
 
 def _cut(positions: IntArray, blocks: int, agreeing: int) -> UInt64Array:
-    """Masks for every choice of some of the blocks that these positions are dealt to."""
+    """Masks for every choice of ``agreeing`` of the blocks that these positions are dealt to."""
     masks = []
     for chosen in itertools.combinations(range(blocks), agreeing):
         bits = np.zeros(BITS, bool)
@@ -85,12 +86,14 @@ def _cut(positions: IntArray, blocks: int, agreeing: int) -> UInt64Array:
 def keys(hash_NW: UInt64Array, mask_W: UInt64Array) -> UInt64Array:
     """The masked bits of each hash, mixed into 64: equal for hashes that meet in the table."""
     key_N = np.zeros(len(hash_NW), np.uint64)
-    for start in range(0, len(hash_NW), _KEY_CHUNK):
-        chunk = slice(start, start + _KEY_CHUNK)
+    # Different bits may give equal keys: hashes then meet that need not, which costs a comparison
+    # and never a link, as every pair that meets is compared bit by bit.
+    for start in range(0, len(hash_NW), _KEY_ROWS):
+        rows = slice(start, start + _KEY_ROWS)
         for word in np.flatnonzero(mask_W):
-            key_N[chunk] ^= hash_NW[chunk, word] & mask_W[word]
-            key_N[chunk] *= _MULTIPLIER
-            key_N[chunk] ^= key_N[chunk] >> np.uint64(32)
+            key_N[rows] ^= hash_NW[rows, word] & mask_W[word]
+            key_N[rows] *= _MULTIPLIER
+            key_N[rows] ^= key_N[rows] >> np.uint64(32)
     return key_N
 
 
@@ -133,7 +136,7 @@ def _search_table(
     budget: int,
     found: SearchResult,
 ) -> None:
-    """Search some of the rows in one table."""
+    """Search the given rows in one table."""
     key_M, order_M = _sorted_keys(hash_NW.take(rows_M, axis=0), mask_W)
     start_R, size_R = _runs(key_M)
     rows_M = rows_M.take(order_M)
@@ -141,7 +144,9 @@ def _search_table(
     for start, size in zip(start_R[crowded_R], size_R[crowded_R], strict=True):
         _search_crowd(hash_NW, rows_M[start : start + size], distance, budget, found)
     rows_M = rows_M[np.repeat(~crowded_R, size_R)]
-    left_Q, end_Q = _company(size_R[~crowded_R])
+    # Step s compares every row with the s-th after it in its run, in all runs at once: array
+    # operations, and as few as the longest run has rows.
+    left_Q, end_Q = _not_alone(size_R[~crowded_R])
     for step in range(1, _CROWD):
         inside_Q = left_Q + step < end_Q
         left_Q, end_Q = left_Q[inside_Q], end_Q[inside_Q]
@@ -159,12 +164,12 @@ def _sorted_keys(hash_MW: UInt64Array, mask_W: UInt64Array) -> tuple[UInt64Array
 
     The index takes the key's last bits; a key that loses them can only meet more.
     """
-    place_bits = np.uint64(len(hash_MW).bit_length())
-    places_M = np.arange(len(hash_MW), dtype=np.uint64)
-    both_M = keys(hash_MW, mask_W) >> place_bits << place_bits | places_M
+    index_bits = np.uint64(len(hash_MW).bit_length())
+    index_M = np.arange(len(hash_MW), dtype=np.uint64)
+    both_M = keys(hash_MW, mask_W) >> index_bits << index_bits | index_M
     both_M.sort()
-    key_M = both_M >> place_bits
-    return key_M, (both_M ^ key_M << place_bits).astype(np.int64)
+    key_M = both_M >> index_bits
+    return key_M, (both_M ^ key_M << index_bits).astype(np.int64)
 
 
 def _runs(key_M: UInt64Array) -> tuple[IntArray, IntArray]:
@@ -175,7 +180,7 @@ def _runs(key_M: UInt64Array) -> tuple[IntArray, IntArray]:
     return start_R, np.diff(start_R, append=len(key_M))
 
 
-def _company(size_R: IntArray) -> tuple[IntArray, IntArray]:
+def _not_alone(size_R: IntArray) -> tuple[IntArray, IntArray]:
     """Every row that is not alone in its run, and where the run ends."""
     end_M = np.repeat(np.cumsum(size_R), size_R)
     shared_Q = np.flatnonzero(np.repeat(size_R > 1, size_R))
@@ -191,6 +196,8 @@ def _search_crowd(
     if len(varying) <= distance:  # any two of them are near
         found.links.append(_star(rows_M[0], rows_M[1:]))
         return
+    # Over the bits that differ at all: cut into distance + 1 blocks, near hashes agree on one of
+    # them. That pays where it leaves less than half of the comparisons of all with all.
     masks = _cut(varying, distance + 1, 1)
     if _meetings(hash_MW, masks) < math.comb(len(rows_M), 2) // 2:
         for mask_W in masks:
@@ -246,7 +253,7 @@ def _star(centre: np.int64, others: IntArray) -> IntArray:
 
 
 def join(links: Sequence[IntArray]) -> IntArray:
-    """What is connected, as few links: from each member of a group to its smallest.
+    """Connected components as few links: from each member of a group to its smallest.
 
     Joining what was joined before, with more, gives what joining all at once gives.
 
@@ -260,11 +267,12 @@ def join(links: Sequence[IntArray]) -> IntArray:
     from scipy.sparse.csgraph import connected_components
 
     pair_E2 = np.concatenate([np.empty((0, 2), np.int64), *links])
-    node_V, place_E2 = np.unique(pair_E2, return_inverse=True)
-    place_E2 = place_E2.reshape(pair_E2.shape)
+    node_V, index_E2 = np.unique(pair_E2, return_inverse=True)
+    index_E2 = index_E2.reshape(pair_E2.shape)
     ones = np.ones(len(pair_E2), bool)
-    graph = coo_array((ones, (place_E2[:, 0], place_E2[:, 1])), shape=(len(node_V),) * 2)
+    graph = coo_array((ones, (index_E2[:, 0], index_E2[:, 1])), shape=(len(node_V),) * 2)
     label_V = connected_components(graph, directed=False)[1]
+    # Nodes ascend, so a component's first node is its smallest.
     smallest_C = node_V[np.unique(label_V, return_index=True)[1]]
     root_V = smallest_C[label_V]
     joined_V2: IntArray = np.stack([node_V, root_V], axis=1)

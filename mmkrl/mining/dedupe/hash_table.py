@@ -47,7 +47,7 @@ class HashTable:
         return cls(location, tuple(parts), unit_rows, partitions(rows, unit_rows))
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Some hundred thousand rows at a time."""
+        """The rows in batches of several hundred thousand."""
         batch: list[pa.Table] = []
         for path in self.parts:
             file = (self.location / path).open_input()

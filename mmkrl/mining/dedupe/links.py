@@ -1,16 +1,16 @@
-"""Groups of images that show the same picture, found in steps that each fit into a task.
+"""Near-duplicate images by perceptual hash, grouped in steps that each fit into a task.
 
 1. :func:`collapse`: each task takes the hashes of one partition and keeps the different ones, so
    that a million copies of one picture are one hash from here on.
-2. :func:`find_links`: each task searches some tables of :mod:`mmkrl.mining.dedupe.hamming` for
+2. :func:`find_links`: each task searches a few tables of :mod:`mmkrl.mining.dedupe.hamming` for
    hashes within the distance. It reads 32 bytes a hash.
 3. :func:`form_groups`: links become groups, on the driver, which holds nothing but links.
 4. :func:`mmkrl.mining.dedupe.representatives.name_duplicates`: each task names the kept image of
-   some groups, and links the others to it.
+   its groups, and links the others to it.
 
-Groups are closed transitively: where A looks like B and B like C, all three are one group, though
-A and C may differ in more bits than the distance. The table says how far each is from the kept
-one, and the statistics how many groups are wide.
+Groups are closed transitively (single linkage): where A looks like B and B like C, all three are
+one group, though A and C may differ in more bits than the distance. The table says how far each is
+from the kept one, and the statistics how many groups are wide.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class DistinctHashes:
             first += size
 
     def take(self, number_M: IntArray) -> UInt64Array:
-        """Some hashes by their sorted numbers."""
+        """Hashes by their sorted numbers."""
         taken = [np.empty((0, WORDS), np.uint64)]
         for first, hash_NW in self.read("hash"):
             start, stop = np.searchsorted(number_M, [first, first + len(hash_NW)])
@@ -71,7 +71,7 @@ class DistinctHashes:
 
 @dataclass(frozen=True)
 class Search:
-    """A unit of the search: some tables, over one partition of what can meet in them.
+    """A unit of the search: a few tables, over one partition of what can meet in them.
 
     Attributes:
         masks: Shape (tables, WORDS).
@@ -105,6 +105,8 @@ def _different(hash_NW: UInt64Array, images_N: IntArray) -> tuple[UInt64Array, I
     change_N = np.ones(len(hash_NW), bool)
     change_N[1:] = (sorted_NW[1:] != sorted_NW[:-1]).any(axis=1)
     total_N = np.cumsum(images_N[order_N])
+    # A run ends where the next one begins; after the last row that is the first, which always does.
+    # Differences of the running totals at the ends are the totals of the runs.
     last_U = np.flatnonzero(np.roll(change_N, -1))
     return sorted_NW[change_N], np.diff(total_N[last_U], prepend=0)
 
@@ -144,6 +146,8 @@ def _meeting(unit: Search, distinct: DistinctHashes) -> tuple[IntArray, UInt64Ar
     numbers, hashes = [np.empty(0, np.int64)], [np.empty((0, WORDS), np.uint64)]
     for first, hash_NW in distinct.read("hash"):
         mine_N = np.ones(len(hash_NW), bool)
+        # Hashes that meet in a table have the same key there, and so are in the same partition:
+        # none of their pairs is lost. Another table would need other partitions.
         if unit.partitions > 1:
             (mask_W,) = unit.masks
             mine_N = keys(hash_NW, mask_W) % np.uint64(unit.partitions) == unit.partition

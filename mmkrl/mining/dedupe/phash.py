@@ -1,4 +1,4 @@
-"""Perceptual hashes: what a picture looks like, in 256 bits.
+"""Perceptual hashes (pHash, from the DCT) for near-duplicate detection, of 256 bits.
 
 Pictures that differ in size, encoding or a little cropping have hashes that differ in few bits.
 """
@@ -40,6 +40,8 @@ def perceptual_hash(data: bytes) -> bytes:
 
 def hasher() -> Callable[[bytes], bytes]:
     """:func:`perceptual_hash` for an isolated process, with all it needs imported."""
+    # The limit of memory holds from the first row on: what libraries load at their first use must
+    # be loaded before, or it would count as the row's.
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "PNG")
     perceptual_hash(file.getvalue())

@@ -71,9 +71,9 @@ def _images_of(table: HashTable, hash_MW: UInt64Array, group_M: IntArray) -> pa.
     wanted = column(hash_MW)
     found = [_nothing()]
     for batch in table.read(_COLUMNS):
-        place_N = pc.index_in(batch["hash"], value_set=wanted)
-        group_F = group_M[place_N.drop_null().to_numpy()]
-        found.append(batch.filter(place_N.is_valid()).append_column("group", [group_F]))
+        index_N = pc.index_in(batch["hash"], value_set=wanted)
+        group_F = group_M[index_N.drop_null().to_numpy()]
+        found.append(batch.filter(index_N.is_valid()).append_column("group", [group_F]))
     return pa.concat_tables(found)
 
 

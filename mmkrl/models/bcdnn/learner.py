@@ -74,7 +74,7 @@ class BCDNNLearner:
         self.module.eval()
         if phase.branch == "image":
             self.module.taught.copy_(self.text_vectors())
-        elif phase.name not in ("text_0", "text"):
+        elif phase.name not in ("text_0", "text"):  # those learn before any image has
             self.module.taught.copy_(self.text_vectors())
             self.module.seen.copy_(self._prototypes())
 
@@ -121,7 +121,7 @@ class BCDNNLearner:
 
     @torch.no_grad()
     def image_vectors(self, index: npt.NDArray[np.int64]) -> Tensor:
-        """Unit vectors of some images, shape (len(index), D)."""
+        """Unit vectors of images by their positions, shape (len(index), D)."""
         return torch.cat(
             [
                 self.module.image.embed(self._knowledge.images.features(part).to(self._device))
@@ -139,6 +139,7 @@ class BCDNNLearner:
 
     def _prototypes(self) -> Tensor:
         """The normalised mean vector of each relationship's training images, shape (R, D)."""
+        # Training images alone; relationships without any keep zeros.
         total_RD = torch.zeros_like(self.module.seen)
         for part in chunks(self._train_images):
             label_N = torch.from_numpy(self._knowledge.images.label_N[part]).to(self._device)
@@ -194,7 +195,7 @@ def mean_word_vectors(
     Args:
         word_R3W: Word vectors by slot.
         train: Training relationships; their mean is subtracted.
-        dimension: Length to pad with zeros (or cut) to; none keeps the word vectors' own.
+        dimension: Length to pad with zeros (or cut) to; None keeps the word vectors' own.
     """
     mean_RW = word_R3W.mean(dim=1)
     centred_RW = mean_RW - mean_RW[torch.from_numpy(train)].mean(dim=0)

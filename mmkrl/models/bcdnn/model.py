@@ -67,6 +67,8 @@ class TextBranch(nn.Module):
             mean_W = word_RW.mean(dim=0)
             _, scale_W, direction_WW = torch.linalg.svd(word_RW - mean_W, full_matrices=False)
             deviation_W = scale_W / len(word_RW) ** 0.5
+            # Whitening divides by the deviation, which would make weak directions, mostly noise, as
+            # loud as the strong ones: they become zeros.
             strong_W = deviation_W > _WHITENING_FLOOR * deviation_W[0].clamp(min=1e-12)
             gain_W = torch.where(strong_W, 1 / deviation_W.clamp(min=1e-12), 0.0)
             self.word_mean[slot] = mean_W.float()
@@ -119,7 +121,7 @@ class ImageBranch(nn.Module):
         self.feature_deviation.copy_(floored(deviation_F.float(), _DEVIATION_FLOOR))
 
     def fit_directions(self, feature_NF: Tensor) -> None:
-        """Take the principal directions from some training images; the scale must be fitted.
+        """Take the principal directions from a sample of images; the scale must be fitted.
 
         The directions come from a randomised singular value decomposition (Halko, Martinsson,
         Tropp 2011) with a seed of its own: they do not depend on the run's.
@@ -218,9 +220,10 @@ class BCDNN(nn.Module):
         return translation_consistency(true_B3D, corrupt_B3D, 1.0)
 
     def _taught_by_images(self, batch: Batch, anchor_BD: Tensor) -> dict[str, Tensor]:
-        """The vision-to-text half: towards the prototypes, and away from others' prototypes."""
+        """Vision teaches text: distillation from prototypes, and triplets with hard negatives."""
         config, label_B = self.config, batch.rows["label"]
         pool_C = batch.shared["pool"]
+        # The pool is no part of the batch: every process embeds all of it, with the same masks.
         drop = ShardInvariantDropout(batch.seed * 4 + 3, 0, len(pool_C))
         pool_CD = self.text(batch.shared["pool_words"], drop)
         seen_BD = self.seen[label_B]
@@ -237,6 +240,7 @@ class BCDNN(nn.Module):
         }
 
     def _embed(self, batch: Batch, rows: str, use: int) -> Tensor:
+        # Four texts are embedded in a step (0 to 2 here, 3 the pool): each has masks of its own.
         drop = ShardInvariantDropout(batch.seed * 4 + use, batch.start, batch.total)
         result_BD: Tensor = self.text(batch.rows[rows], drop)
         return result_BD

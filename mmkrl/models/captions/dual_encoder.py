@@ -1,4 +1,4 @@
-"""The dual encoder: images and captions in one space, by a contrastive loss.
+"""The dual encoder (two-tower model, visual-semantic embedding), by a contrastive loss.
 
 Yang, Li, He, Wei, Liu, Liao, "Multimodal learning with triplet ranking loss for visual semantic
 embedding learning" (KSEM 2019, LNAI 11775). Of it only a preview is public: a CNN (VGG-19) for
@@ -140,11 +140,13 @@ class DualEncoder(nn.Module):
         rows = batch.rows
 
         def both(micro_batch: slice) -> Tensor:
+            # Masks by position in the global batch: the same for any micro-batches and processes,
+            # and when a micro-batch is encoded again for its gradient.
             drop = ShardInvariantDropout(batch.seed, batch.start + micro_batch.start, batch.total)
-            some = {name: value[micro_batch] for name, value in rows.items()}
-            feature_MF = self.features_of(some)
+            taken = {name: value[micro_batch] for name, value in rows.items()}
+            feature_MF = self.features_of(taken)
             return torch.cat(
-                [self.image_vectors(feature_MF, drop), self.text_vectors(some, drop)], dim=1
+                [self.image_vectors(feature_MF, drop), self.text_vectors(taken, drop)], dim=1
             )
 
         vector_B2D = in_micro_batches(both, len(rows["image"]), self.config.micro_batch_size)
@@ -161,7 +163,7 @@ class DualEncoder(nn.Module):
         """Unit vectors of images, shape (B, D); of the order measure, not negative."""
         with self._precision(feature_BF):
             vector_BD = self.image(feature_BF, drop)
-        return self._placed(vector_BD)
+        return self._unit_vectors(vector_BD)
 
     def text_vectors(
         self, rows: dict[str, Tensor], drop: ShardInvariantDropout | None = None
@@ -176,7 +178,7 @@ class DualEncoder(nn.Module):
         names = ("text_feature",) if given else ("word", "length")
         with self._precision(rows[names[0]]):
             vector_BD = self.text(*(rows[name] for name in names), drop)
-        return self._placed(vector_BD)
+        return self._unit_vectors(vector_BD)
 
     def ranking(self, batch: Batch, image_BD: Tensor, text_BD: Tensor) -> Tensor:
         """The contrastive loss of this process's pairs, against those of all processes."""
@@ -193,7 +195,8 @@ class DualEncoder(nn.Module):
         loss: Tensor = self.loss(pairs, warmup=bool(batch.settings.get("warmup")))
         return loss
 
-    def _placed(self, vector_BD: Tensor) -> Tensor:
+    def _unit_vectors(self, vector_BD: Tensor) -> Tensor:
+        # In float32 whatever the encoders compute in. Order embeddings lie in the positive orthant.
         vector_BD = functional.normalize(vector_BD.float(), dim=1)
         return vector_BD.abs() if self.config.measure == "order" else vector_BD
 

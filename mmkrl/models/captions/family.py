@@ -35,7 +35,7 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
     )
 
     def inputs(self, models: Mapping[str, CaptionConfig], train: TrainConfig) -> tuple[str, ...]:
-        """The corpus and the features of its images; none where pairs come as a file."""
+        """The corpus and the features of its images; nothing where pairs come as a file."""
         del models
         return () if train.captions_from else (CORPUS, FEATURES)
 

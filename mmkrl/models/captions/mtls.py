@@ -56,7 +56,7 @@ ALONE, JOINT = "alone", "joint"
 
 
 class MTLS(DualEncoder):
-    """Both branches, and the structures they teach each other.
+    """Both branches, and the structures they teach each other (mutual relational distillation).
 
     Args:
         features: Length of the images' feature vectors.
@@ -120,15 +120,17 @@ class MTLS(DualEncoder):
 
     def _structure(self, batch: Batch, vector_BD: Tensor, taught: tuple[Tensor, Tensor]) -> Tensor:
         """What this process's anchors have to learn, of all items of the global batch."""
-        place_B, partner_B = batch.rows["place"], batch.rows["partner"]
+        index_B, partner_B = batch.rows["place"], batch.rows["partner"]
         structure_NS, neighbour_NK = taught
         anchor_B = partner_B != NO_PARTNER
-        place_A, place_T = place_B[anchor_B], all_gather_with_grad(place_B)
-        teacher_AT = unit_distances(structure_NS[place_A], structure_NS[place_T])
+        index_A, index_T = index_B[anchor_B], all_gather_with_grad(index_B)
+        teacher_AT = unit_distances(structure_NS[index_A], structure_NS[index_T])
         student_AT = unit_distances(vector_BD[anchor_B], all_gather_with_grad(vector_BD))
-        itself_AT = place_A[:, None] == place_T[None]
-        near_AT = (neighbour_NK[place_A][:, None] == place_T[None, :, None]).any(dim=2)
-        config, count = self.transfer, max(1, len(place_B) // 2)
+        itself_AT = index_A[:, None] == index_T[None]
+        near_AT = (neighbour_NK[index_A][:, None] == index_T[None, :, None]).any(dim=2)
+        # Half of the rows are anchors and half their neighbours; the processes' shares need not be
+        # equal in it, so all divide by the same number.
+        config, count = self.transfer, max(1, len(index_B) // 2)
         if config.structure == "snn":
             others = teacher_AT, student_AT, ~itself_AT
             return neighbour_divergence(*others, temperature=config.temperature, count=count)
@@ -199,10 +201,11 @@ class MTLSLearner(CaptionLearner):
         return phases
 
     def _turn(self, name: str, branch: str, begun: float, epochs: float) -> Phase:
-        """A phase of so many epochs; what learns in it has learned for some before."""
+        """A phase of so many epochs, after ``begun`` epochs of training."""
         config = self._config
         steps = math.ceil(epochs * len(self._train_N) / config.batch_size)
         every = math.ceil(2 * config.epochs * len(self._train_N) / config.batch_size)
+        # The learning rate falls on one line over all epochs; a turn takes a stretch of it.
         rates = [
             1 - (1 - config.final_learning_rate) * at / config.epochs
             for at in (begun, begun + epochs)
@@ -246,7 +249,8 @@ class MTLSLearner(CaptionLearner):
         partner_B = np.where(
             np.arange(len(caption_B)) % 2, NO_PARTNER, np.arange(len(caption_B)) + 1
         )
-        rows["place"] = torch.from_numpy(self._place(caption_B))
+        # An anchor is in every even row, and its neighbour in the next.
+        rows["place"] = torch.from_numpy(self._image_index(caption_B))
         rows["partner"] = torch.from_numpy(partner_B)
         return Batch(rows, seed=seed, settings={"student": student})
 
@@ -262,16 +266,16 @@ class MTLSLearner(CaptionLearner):
     ) -> IntArray:
         """A caption of one of the nearest neighbours, to the teacher, of each caption's image."""
         _, neighbour_NK = self.module.structure_of(teacher)
-        near_AK = neighbour_NK.cpu().numpy()[self._place(caption_A)]
+        near_AK = neighbour_NK.cpu().numpy()[self._image_index(caption_A)]
         column_A = generator.integers(0, near_AK.shape[1], len(near_AK))
         image_A = self._image_N[near_AK[np.arange(len(near_AK)), column_A]]
         chosen_A: IntArray = generator.integers(self._start_J[image_A], self._start_J[image_A + 1])
         return chosen_A
 
-    def _place(self, caption_B: IntArray) -> IntArray:
+    def _image_index(self, caption_B: IntArray) -> IntArray:
         """The number of each caption's image among the training images."""
-        place_B: IntArray = np.searchsorted(self._image_N, self._captions.image_C[caption_B])
-        return place_B
+        index_B: IntArray = np.searchsorted(self._image_N, self._captions.image_C[caption_B])
+        return index_B
 
     def _newest(self, side: Side, former_NS: Tensor, rounds: int) -> Tensor:
         """The structure of a side for a round that has so many before it."""
@@ -289,9 +293,9 @@ class MTLSLearner(CaptionLearner):
         if side == "image":
             return self.image_vectors(self._image_N)
         vector_CD = self.text_vectors(self._train_N)
-        place_C = torch.from_numpy(self._place(self._train_N)).to(vector_CD.device)
+        index_C = torch.from_numpy(self._image_index(self._train_N)).to(vector_CD.device)
         total_ND = vector_CD.new_zeros(len(self._image_N), vector_CD.shape[1])
-        return normalize(total_ND.index_add_(0, place_C, vector_CD), dim=1)
+        return normalize(total_ND.index_add_(0, index_C, vector_CD), dim=1)
 
 
 def _other(side: Side) -> Side:

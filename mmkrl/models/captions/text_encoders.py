@@ -68,14 +68,15 @@ def _given_vectors(vocabulary: Vocabulary, given: WordVectors) -> Tensor:
     """The pretrained vector of every word, with the mean length 1; random where there is none."""
     vector_VW = _random_vectors(len(vocabulary.words), given.dimension)
     known = [
-        (place, given.index[word])
-        for place, word in enumerate(vocabulary.words)
-        if place > UNKNOWN and word in given.index
+        (row, given.index[word])
+        for row, word in enumerate(vocabulary.words)
+        if row > UNKNOWN and word in given.index
     ]
     if known:
-        places, rows = zip(*known, strict=True)
-        found_KW = torch.from_numpy(given.vector_VW[list(rows)])
-        vector_VW[list(places)] = found_KW / found_KW.norm(dim=1).mean().clamp(min=1e-12)
+        rows, given_rows = zip(*known, strict=True)
+        found_KW = torch.from_numpy(given.vector_VW[list(given_rows)])
+        # One factor for all: relative lengths stay, in the same scale for any source of vectors.
+        vector_VW[list(rows)] = found_KW / found_KW.norm(dim=1).mean().clamp(min=1e-12)
     return vector_VW
 
 
@@ -156,4 +157,5 @@ class Layers(nn.Module):
 def _dropped(word_BLW: Tensor, probability: float, drop: ShardInvariantDropout | None) -> Tensor:
     if drop is None or not probability:
         return word_BLW
+    # One row a caption: masks are drawn by row, and a caption is what the batch counts.
     return drop(word_BLW.flatten(start_dim=1), probability, _WORDS).view_as(word_BLW)

@@ -1,4 +1,4 @@
-"""What models of triples have in common: tables, losses, and how training and evaluation see them.
+"""Base of knowledge graph embeddings (models of triples): tables, losses, queries and answers.
 
 A model says what is known of an entity (its row), how two parts of a triple become a query, how an
 entity answers one, and by which score the two are compared. The losses here need nothing else. What
@@ -212,12 +212,12 @@ class TripleModel(nn.Module):
         return self.entity, self.relation
 
     def entity_rows(self, entity_N: Tensor) -> Tensor:
-        """What is known of some entities, shape (N, K)."""
+        """What is known of the given entities, shape (N, K)."""
         rows_NK: Tensor = self.tables()[0](entity_N)
         return rows_NK
 
     def relation_rows(self, relation_N: Tensor) -> Tensor:
-        """The vectors of some relations."""
+        """The vectors of the given relations."""
         rows_NK: Tensor = self.tables()[1](relation_N)
         return rows_NK
 
@@ -266,7 +266,7 @@ class TripleModel(nn.Module):
         return losses
 
     def _against_all(self, triple_B3: Tensor) -> dict[str, Tensor]:
-        """Heads and tails among all entities; heads by the reciprocal relation."""
+        """1vsAll: heads and tails among all entities; heads by the reciprocal relation."""
         head_B, relation_B, tail_B = triple_B3.unbind(dim=1)
         known_N, asked_N = torch.cat([head_B, tail_B]), torch.cat([tail_B, head_B])
         known_NK = self.entity_rows(known_N)
@@ -318,6 +318,8 @@ class TripleModel(nn.Module):
 
     def _scores(self, triple_N3: Tensor) -> Tensor:
         """Scores of triples; each entity's and relation's row is looked up once."""
+        # A corruption shares two parts with its triple, and entities recur within a batch; a row
+        # may cost as much as projecting all images of its entity.
         entity_U, entity_N2 = triple_N3[:, (HEAD, TAIL)].unique(return_inverse=True)
         relation_U, relation_N = triple_N3[:, RELATION].unique(return_inverse=True)
         entity_UK, relation_UK = self.entity_rows(entity_U), self.relation_rows(relation_U)
@@ -325,7 +327,7 @@ class TripleModel(nn.Module):
         return self.triple_scores(head_NK, relation_UK[relation_N], tail_NK)
 
     def _pooled(self, batch: Batch, false_BKS: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores with the entities that each chunk shares, as matrix products, and which count."""
+        """Scores with the corruptions that ``shared_by`` triples share, and which of them count."""
         triple_B3, size = batch.rows["triple"], self.config.negatives.shared_by
         if len(triple_B3) % size or batch.start % size:
             raise UserError(
@@ -334,8 +336,8 @@ class TripleModel(nn.Module):
             )
         first = batch.start // size
         pool_C2P = batch.shared["pool"][first : first + len(triple_B3) // size]
-        entity_U, place_C2P = pool_C2P.unique(return_inverse=True)
-        answer_C2PD = self.answers(self.entity_rows(entity_U))[place_C2P]
+        entity_U, index_C2P = pool_C2P.unique(return_inverse=True)
+        answer_C2PD = self.answers(self.entity_rows(entity_U))[index_C2P]
         head_BK, tail_BK = (self.entity_rows(triple_B3[:, slot]) for slot in (HEAD, TAIL))
         relation_BK = self.relation_rows(triple_B3[:, RELATION])
         queries = self.head_query(relation_BK, tail_BK), self.tail_query(head_BK, relation_BK)
@@ -348,6 +350,8 @@ class TripleModel(nn.Module):
             ],
             dim=1,
         )
+        # What is drawn for a triple alone is drawn again if it is a known triple; a shared one may
+        # be true for some of the triples that share it, and then costs them nothing.
         others_BK = torch.ones_like(false_BKS[:, :, 0], dtype=torch.bool)
         return score_BP, torch.cat([~batch.rows["true"].flatten(1), others_BK], dim=1)
 
@@ -456,5 +460,6 @@ def best_weight(
         measure: Measures it.
     """
     found = {weight: measure(scorer_of(weight)) for weight in weights}
+    # max() keeps the first of equals, and weights ascend.
     best = max(found, key=lambda weight: found[weight]["mrr"])
     return best, found[best]

@@ -68,7 +68,7 @@ class ComplExText(ComplEx):
         self.register_buffer("frozen_EK", frozen_EK, persistent=False)
         weights = sum(views * views for views, _ in self.shapes)
         self.agreement = nn.Embedding(len(self.relation.weight), weights)
-        nn.init.zeros_(self.agreement.weight)
+        nn.init.zeros_(self.agreement.weight)  # starts as plain ComplEx
         self.register_buffer("weight", torch.ones(()))
 
     @classmethod
@@ -161,6 +161,8 @@ class ComplExText(ComplEx):
     def _dropped(self, query_ND: Tensor, batch: Batch) -> Tensor:
         drop = ShardInvariantDropout(batch.seed, batch.start, batch.total)
         rate = self.config.complex_text.dropout
+        # First the queries for tails, then those for heads of the same rows; masks depend on row
+        # and layer, so each half is a layer of its own.
         halves = query_ND.chunk(2)
         return torch.cat([drop(half, rate, layer) for layer, half in enumerate(halves)])
 

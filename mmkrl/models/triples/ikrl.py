@@ -132,7 +132,7 @@ class IKRL(TripleModel):
         return structure_ND.index_copy(0, imaged, vector_GD)
 
     def features(self, image_I: np.ndarray) -> Tensor:
-        """Feature vectors of images given by their places, float32."""
+        """Feature vectors of images given by their positions, float32."""
         return torch.from_numpy(self.images.feature_MD[self.images.row_I[image_I]]).float()
 
     def project(self, feature_IF: Tensor) -> Tensor:
@@ -162,6 +162,8 @@ class IKRL(TripleModel):
         highest_G = highest_G.scatter_reduce(0, owner_I, attention_I.detach(), "amax")
         if config.aggregation == "max":
             return _first_of(attention_I.detach() == highest_G[owner_I], owner_I, groups)
+        # A softmax within each entity. Its highest value is subtracted so that no exponential
+        # overflows; as it cancels, it needs no gradient.
         share_I = (attention_I - highest_G[owner_I]).exp()
         total_G = share_I.new_zeros(groups).index_add(0, owner_I, share_I)
         return share_I / total_G[owner_I]
@@ -214,7 +216,7 @@ class IKRL(TripleModel):
 
     @torch.no_grad()
     def weighted(self, energies: Mapping[str, float], row_EK: Tensor | None = None) -> RowScorer:
-        """A scorer by some energies: SBR is ``{"ss": 1}``, IBR ``{"ii": 1}``, UNION both, weighted.
+        """A scorer by weighted energies: SBR is ``{"ss": 1}``, IBR ``{"ii": 1}``, UNION has both.
 
         Args:
             energies: Weight of each energy; the mixed ones together and alike, or neither.
@@ -239,6 +241,8 @@ def _of_structure(config: TripleConfig) -> TripleConfig:
     """How the structure learns alone: its energy has its share of what the sum is held to."""
     if config.ikrl.objective == "each":
         return config
+    # n like energies: n E against a margin m is E against m / n, and the weights softmax(-a n E) of
+    # self-adversarial sampling are those of E with a n.
     energies = len(config.ikrl.energies)
     share = {"margin": config.margin / energies, "temperature": config.temperature * energies}
     return config.model_copy(update=share)
@@ -283,6 +287,6 @@ def _ranges(start_G: np.ndarray, stop_G: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _first_of(marked_I: Tensor, owner_I: Tensor, groups: int) -> Tensor:
     """1 at the first marked image of each owner, 0 elsewhere."""
-    place_I = torch.where(marked_I, torch.arange(len(owner_I), device=owner_I.device), len(owner_I))
-    first_G = place_I.new_full((groups,), len(owner_I)).scatter_reduce(0, owner_I, place_I, "amin")
-    return (place_I == first_G[owner_I]).float()
+    index_I = torch.where(marked_I, torch.arange(len(owner_I), device=owner_I.device), len(owner_I))
+    first_G = index_I.new_full((groups,), len(owner_I)).scatter_reduce(0, owner_I, index_I, "amin")
+    return (index_I == first_G[owner_I]).float()

@@ -59,8 +59,8 @@ class TripleSpace(Space):
     def __init__(self, description: dict[str, Any], tables: dict[str, Tensor]) -> None:
         self._description, self._tables = description, tables
         self._names: dict[str, list[str]] = {k: description[k] for k in ("entity", "relation")}
-        self._place = {
-            kind: {name: place for place, name in enumerate(names)}
+        self._index = {
+            kind: {name: index for index, name in enumerate(names)}
             for kind, names in self._names.items()
         }
         self._known = KnownTriples.of(tables["known"].numpy())
@@ -177,7 +177,7 @@ class TripleSpace(Space):
 
     @torch.inference_mode()
     def _best(self, side: int, pair: tuple[int, int], count: int, *, new: bool) -> list[Answer]:
-        left_1, right_1 = (torch.tensor([place]) for place in pair)
+        left_1, right_1 = (torch.tensor([index]) for index in pair)
         ask = self._scorer.head_query if side == _HEAD else self._scorer.tail_query
         query_1ND = ask(left_1, right_1)[None]
         parts = self._scorer.candidate_ED.split(_CHUNK)
@@ -189,11 +189,11 @@ class TripleSpace(Space):
         best = torch.topk(score_E, min(count, len(score_E)))
         found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         names = self._names["entity"]
-        return [Answer(names[place], score) for place, score in found if score > -np.inf]
+        return [Answer(names[index], score) for index, score in found if score > -np.inf]
 
     def _stated(self, side: int, pair: tuple[int, int]) -> IntArray:
         """The answers that the graph has already."""
-        left_1, right_1 = (np.array([place]) for place in pair)
+        left_1, right_1 = (np.array([index]) for index in pair)
         known = self._known
         others = (
             known.heads_of(left_1, right_1) if side == _HEAD else known.tails_of(left_1, right_1)
@@ -201,12 +201,12 @@ class TripleSpace(Space):
         return others.entity_K[others.start_Q[0] : others.stop_Q[0]]
 
     def _position(self, kind: str, name: str) -> int:
-        place = self._place[kind].get(name)
-        if place is None:
+        index = self._index[kind].get(name)
+        if index is None:
             near = difflib.get_close_matches(name, self._names[kind], n=_SUGGESTED)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise UserError(f"the graph has no {kind} called {name!r}{hint}")
-        return place
+        return index
 
     def _make_scorer(self) -> RowScorer:
         tables = self._tables
