@@ -19,7 +19,7 @@ from mmkrl.viz import results as render
 
 _DOCS = Path("docs")
 _README = Path("README.md")
-_SHOWN = "emoji-zero-shot"  # the results that the README's first screen shows
+_SHOWN = "demo"  # the results that the README's first screen shows: what `make demo` prints
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -44,7 +44,7 @@ def main() -> None:
             if name in runs:
                 continue
             started = time.monotonic()
-            found = run_chain(folder, family, int(count), pipeline)
+            found = run_chain(folder / count, family, int(count), pipeline)
             sys.stderr.write(f"{name}: {time.monotonic() - started:.0f} s\n")
             runs[name] = compact(found) if given.compact else found
             write_record({"about": _about(), "runs": runs}, given.output)

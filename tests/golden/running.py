@@ -24,7 +24,8 @@ def run_chain(folder: Path, family: str, workers: int, pipeline: Pipeline) -> Fi
 
     Args:
         folder: Gets the inputs, and a workspace which all families share, so that what they have
-            in common is done once.
+            in common is done once. Another number of workers needs another folder: it is no part
+            of what identifies a training, whose result is the same.
         family: Which.
         workers: Training processes of a run.
         pipeline: Runs the chain.

@@ -82,7 +82,7 @@ def test_only_the_text_between_the_marks_changes():
 def test_the_readme_and_the_page_are_those_of_the_results_files(tmp_path):
     results = [json.loads(file.read_text()) for file in FILES]
     readme = (ROOT / "README.md").read_text()
-    shown = next(result for result in results if result["name"] == "emoji-zero-shot")
+    shown = next(result for result in results if result["name"] == "demo")
     assert insert(readme, headline(shown)) == readme
     made = page(results)
     assert all(f"## {result['name']}\n" in made for result in results)
