@@ -14,7 +14,7 @@ from jobs.command import Outcome, no_cluster, ray_session
 from jobs.config import PipelineConfig
 from mmkrl.config import load
 from mmkrl.errors import UsageError
-from mmkrl.io.storage import check_access, locate
+from mmkrl.io.storage import check_access, locate, relative_to_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ class Result:
         return opened(str(finished(self.config, "train").location))
 
     def __repr__(self) -> str:
-        return f"<{self.job} {self.outcome.status}: {self.outcome.output}>"
+        return f"<{self.job} {self.outcome.status}: {relative_to_here(self.outcome.output)}>"
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the report's table if there is one."""

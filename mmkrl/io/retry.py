@@ -104,6 +104,7 @@ def retry(name: str, operation: Callable[[], Result], limit_s: float | None = No
         try:
             return operation()
         except (BaseError, ConnectionError) as error:
+            # obstore's own attempts are told in its message only; the user is told the sum.
             retries = _RETRIES.search(_told(error))
             attempts += 1 + (int(retries[1]) if retries else 0)
             raise

@@ -240,3 +240,9 @@ def _copy_local(source: Path, path: Path) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def relative_to_here(path: str) -> str:
+    """A local path as seen from the working directory, if it lies below; others as they are."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from mmkrl.losses.config import Mining
 
-_BATCH_NUMBERS = 1 << 22  # differences held at once by the order measure: 16 MiB
+_CHUNK_NUMBERS = 1 << 22  # differences held at once by the order measure: 16 MiB
 
 
 def triplet_ranking(
@@ -142,7 +142,7 @@ class _OrderScores(torch.autograd.Function):
 
 def _excesses(image_BD: Tensor, text_CD: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Rows of images, and by how much every caption exceeds each of them."""
-    size = max(1, _BATCH_NUMBERS // max(1, text_CD.numel()))
+    size = max(1, _CHUNK_NUMBERS // max(1, text_CD.numel()))
     for start in range(0, len(image_BD), size):
         rows = slice(start, start + size)
         yield rows, functional.relu(text_CD[None] - image_BD[rows, None])

@@ -133,6 +133,7 @@ def _triples(frame: pd.DataFrame) -> dict[str, Triple]:
 
 def _drop_near_duplicates(frame: pd.DataFrame, bits: int) -> None:
     """Set aside held-out images that nearly repeat a training image (or, in test, a validation)."""
+    # Validation first: what is set aside there no longer counts against an image of the test.
     order = ((VALIDATION, [TRAIN]), (TEST, [TRAIN, VALIDATION]), (UNSEEN_SOURCE, [TRAIN]))
     for held, references in order:
         reference = _hashes(frame[frame["split"].isin(references)])

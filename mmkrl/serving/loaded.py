@@ -17,7 +17,7 @@ import pandas as pd
 
 from mmkrl.arrays import Float32Array
 from mmkrl.errors import UserError
-from mmkrl.io.storage import locate
+from mmkrl.io.storage import locate, relative_to_here
 from mmkrl.spaces.space import DESCRIPTION, QueryOptions, Reply, Space, load_space
 
 _REGISTERED = ("models:/", "runs:/")
@@ -129,7 +129,8 @@ class Model:
         return np.array([reply.vector for reply in self.space.ask(task, questions)], np.float32)
 
     def __repr__(self) -> str:
-        return f"<{self.space.kind} model of {self.origin}: {', '.join(self.tasks)}>"
+        origin = relative_to_here(self.origin)
+        return f"<{self.space.kind} model of {origin}: {', '.join(self.tasks)}>"
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""

@@ -98,7 +98,7 @@ class _AllGather(torch.autograd.Function):
         """The sum over processes of this one's rows."""
         # Each process has the gradient of its own loss at the rows of all; a row's gradient is the
         # sum over the processes whose losses it entered as a candidate.
-        total_TD = grad_TD.contiguous()
+        total_TD = grad_TD.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total_TD)
         start = dist.get_rank() * ctx.count
         return total_TD[start : start + ctx.count]

@@ -41,6 +41,8 @@ class ShuffledEpochs:
         """The order of an epoch; the last two are kept."""
         key = series, epoch
         if key not in self._orders:
+            # A generator for each epoch, seeded by its number: a run that resumes finds its order
+            # without drawing those before it.
             generator = np.random.default_rng([self._seed, zlib.crc32(series.encode()), epoch])
             while len(self._orders) > 1:
                 del self._orders[next(iter(self._orders))]

@@ -58,6 +58,9 @@ def split_shared(
         UserError: no relationship can be held out.
     """
     split_R = _drawn(triples, pair_E2, config, share)
+    # A held-out image leaves training with all that it shows, which may leave a part of a held-out
+    # relationship untrained. That relationship is left out; training gets its images back, so the
+    # others lose nothing by it.
     while True:
         image_split = _images(split_R, pair_E2)
         own_E = split_R[pair_E2[:, 0]]

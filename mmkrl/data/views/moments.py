@@ -19,6 +19,8 @@ def mean_and_deviation(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         wide_BF = part_BF.double()
         count += len(wide_BF)
         total, squares = total + wide_BF.sum(0), squares + wide_BF.square().sum(0)
+    # In one pass. The difference of two large numbers loses digits, which float64 has to spare for
+    # features, and may come out below zero for a constant column.
     mean_F = total / count
     return mean_F, (squares / count - mean_F.square()).clamp(min=0).sqrt()
 

@@ -48,6 +48,9 @@ class Ridge:
 
     def weights(self, strength: float) -> Tensor:
         """The map with a penalty, shape (F, D)."""
+        # The normal equations are solved anew for each penalty without reading a row. In float64,
+        # as their condition number is the square of the features'; positive definite by the
+        # penalty.
         penalised_FF = self.gram_FF + strength * torch.eye(len(self.mean_F)).double()
         weight_FD = torch.cholesky_solve(self.moment_FD, torch.linalg.cholesky(penalised_FF))
         return weight_FD.float()

@@ -79,6 +79,7 @@ def retrieval_metrics(
     for index_Q, score_QG in score_chunks(
         query_QD, gallery_GD, exclude_self=exclude_self, chunk=chunk
     ):
+        # -inf marks items removed from a query's gallery (itself): they are not relevant, either.
         relevant_QG = relevance.chunk(index_Q).to(score_QG.device) & ~score_QG.isneginf()
         for index_K, positions in _marked(index_Q, score_QG, relevant_QG):
             kept.append(index_K)

@@ -1,4 +1,4 @@
-"""Recognition: name an image's relationship by the nearest text among candidate relationships.
+"""Zero-shot recognition: name an image's relationship by the nearest text among candidates.
 
 Zero-shot recognition ranks the unseen relationships; the generalised variant is the same call with
 the seen and unseen ones as candidates. There is no classifier to train here, and no calibration of
@@ -51,6 +51,8 @@ def recognition(
         right_Q = target_Q[index_Q.to(target_Q.device)].to(score_QC.device)
         right_Q1 = score_QC.gather(1, right_Q[:, None])
         if right is not None:
+            # As in filtered link prediction: other right answers leave the ranking, the target
+            # stays.
             known_QC = right.chunk(index_Q).to(score_QC.device)
             known_QC.scatter_(1, right_Q[:, None], value=False)
             score_QC = score_QC.masked_fill(known_QC, -torch.inf)  # noqa: PLW2901 - the same scores

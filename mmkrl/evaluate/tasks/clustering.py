@@ -90,6 +90,7 @@ def agreement(cluster_N: IntArray, class_N: IntArray) -> Mapping[str, FloatArray
     cluster_N, class_N = (np.unique(each, return_inverse=True)[1] for each in (cluster_N, class_N))
     table_KL = np.zeros((cluster_N.max() + 1, class_N.max() + 1), np.int64)
     np.add.at(table_KL, (cluster_N, class_N), 1)
+    # Accuracy by the best one-to-one matching of clusters and classes (the Hungarian method).
     cluster_M, class_M = linear_sum_assignment(table_KL, maximize=True)
     class_of_K = np.full(len(table_KL), -1)
     class_of_K[cluster_M] = class_M
@@ -127,6 +128,9 @@ def _mean_captions(space: CaptionSpace) -> Tensor:
 
 def _pseudo_values(statistic: Statistic, table_KL: IntArray) -> FloatArray:
     """The value of an item in each cell of a table of counts; items of a cell are alike."""
+    # Jackknife pseudo-values: n times the statistic less n - 1 times that without the item, shifted
+    # so that their mean is the statistic itself. A bootstrap over items can then resample a value
+    # that no single item has.
     without_KL = np.zeros(table_KL.shape)
     for cell in zip(*np.nonzero(table_KL), strict=True):
         fewer_KL = table_KL.copy()

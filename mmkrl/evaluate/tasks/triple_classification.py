@@ -128,6 +128,8 @@ def best_threshold(true_N: FloatArray, false_N: FloatArray) -> float:
     score_S, index_M = np.unique(np.concatenate([true_N, false_N]), return_inverse=True)
     gain_M = np.repeat([-1, 1], [len(true_N), len(false_N)])  # of a threshold above the score
     gain_S = np.bincount(index_M, weights=gain_M, minlength=len(score_S))
+    # From minus infinity upwards: each true score that is passed is one more error, each false one
+    # one less. The running sum has its first maximum at the lowest of the best thresholds.
     above_S1 = np.concatenate([[0], np.cumsum(gain_S)])
     midpoint_S1 = np.concatenate([[-np.inf], (score_S[:-1] + score_S[1:]) / 2, [np.inf]])
     return float(midpoint_S1[np.argmax(above_S1)])

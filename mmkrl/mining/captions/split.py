@@ -66,6 +66,8 @@ def divide(
     pair_E2 = np.stack([relationship_E, image_E], axis=1).astype(np.int64)
     split = split_shared(triples, pair_E2, config.split, share)
     frame = pairs.assign(split=split.split_E, reason=split.reason_E)
+    # Wrong images that were put there to measure the filter must not be part of a held-out set; in
+    # training they stay.
     _set_aside(frame, frame["exchanged"] & (frame["split"] != TRAIN), "exchanged")
     _drop_near(frame, deduped, config.split.near_duplicate_bits)
     frame = _joined(frame, doubtful)

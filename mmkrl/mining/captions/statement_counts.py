@@ -74,6 +74,7 @@ def _statements(
         part = table.to_pandas().assign(duplicate=superseded(deduped).among(table))
         for column, name in usual.items():
             part[column] = part[column].map(name)
+        # Usual names first: statements that become one by them must fall into one partition.
         key_N = pd.util.hash_pandas_object(part[TRIPLE], index=False).to_numpy(np.uint64)
         parts.append(part[key_N % np.uint64(partitions) == number])
     frame: pd.DataFrame = pd.concat(parts, ignore_index=True)
@@ -87,8 +88,10 @@ def _images(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a relationship and image, with the first sentence that states it."""
     order = [*_IMAGE, "uri", "sentence"]
     frame = frame.sort_values(order, ignore_index=True).drop_duplicates(order)
+    # Sorted by address and sentence, so that the first one does not depend on how files were cut.
     groups = frame.groupby(_IMAGE, sort=False)
     first: pd.DataFrame = groups.first().reset_index()
+    # An image counts if one of its copies is the kept one.
     duplicate = groups["duplicate"].all().to_numpy(bool)
     return first.assign(
         sentences=groups.size().to_numpy(),
@@ -116,7 +119,7 @@ def _reasons(counts: pd.DataFrame, config: MineConfig) -> pd.Series:
     """Why each relationship is dropped; empty for those that are kept."""
     captions: CaptionMining = config.captions
     entities = list(captions.stop_entities)
-    reason = pd.Series("", index=counts.index)
+    reason = pd.Series("", index=counts.index)  # a later reason replaces an earlier one
     reason[counts["sources"] < captions.least_sources] = "too_few_sources"
     reason[counts["images"] < config.min_images] = "too_few_images"
     stopped = counts["subject"].isin(entities) | counts["object"].isin(entities)

@@ -65,7 +65,7 @@ class FineTuned(DualEncoder):
     def train(self, mode: bool = True) -> FineTuned:
         """Learn; but the backbone's normalisation keeps its statistics, and nothing is dropped."""
         super().train(mode)
-        self.backbone.eval()
+        self.backbone.eval()  # train() above has set all submodules
         return self
 
     def features_of(self, rows: dict[str, Tensor]) -> Tensor:
@@ -131,6 +131,8 @@ class FineTuningLearner(CaptionLearner):
             validate_steps=max(1, round(last.steps / tune.epochs)),
         )
         return [
+            # 0 freezes the backbone: it gets neither gradients nor a share of the optimiser's
+            # state.
             *(replace(phase, learning_rate_scales={BACKBONE: 0.0}) for phase in super().phases()),
             last,
         ]
@@ -151,13 +153,15 @@ class FineTuningLearner(CaptionLearner):
     def _pixels(self, image_B: IntArray, seed: int) -> Callable[[slice], Tensor]:
         views = Views.drawn(len(image_B), seed, mirror=self._tune.mirror)
 
+        # Views are drawn for the whole batch, pictures decoded by the process that needs them:
+        # decoding is what costs, and the views do not depend on who decodes.
         def made(part: slice) -> Tensor:
             return self._pictures.parts(image_B[part], views[part], self._tune.crop)
 
         return made
 
     def image_features(self, index_B: IntArray) -> Tensor:
-        """Feature vectors of some images; from pictures once the last phase has begun."""
+        """Feature vectors of images; from pictures once the last phase has begun."""
         if not self.module.begun:
             return super().image_features(index_B)
         starts = range(0, len(index_B), _CHUNK)

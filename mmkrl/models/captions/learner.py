@@ -67,7 +67,7 @@ class CaptionLearner:
         if config.reads_words:
             self.vocabulary = vocabulary or vocabulary_of(captions, config)
             self._encoded = self.vocabulary.encode(captions.texts)
-            self._tell()
+            self._log_unread()
         elif captions.text_CF is None:
             raise UserError(
                 "text = 'features' needs captions that come as vectors, and these come as words: "
@@ -126,7 +126,7 @@ class CaptionLearner:
         return Batch(rows, seed=seed, settings={"warmup": phase.name == WARM})
 
     def pairs(self, caption_B: IntArray) -> dict[str, Tensor]:
-        """Some captions and their images, as the model takes them.
+        """Captions and their images, as the model takes them.
 
         Args:
             caption_B: Positions of the captions.
@@ -136,7 +136,7 @@ class CaptionLearner:
         return rows | self.text_rows(caption_B)
 
     def text_rows(self, caption_B: IntArray) -> dict[str, Tensor]:
-        """Some captions, as the model takes them."""
+        """Captions, as the model takes them."""
         if self._encoded is not None:
             return text_rows(self._encoded, caption_B)
         assert self._captions.text_CF is not None
@@ -162,17 +162,17 @@ class CaptionLearner:
 
     @torch.no_grad()
     def image_vectors(self, index_N: IntArray) -> Tensor:
-        """Unit vectors of some images, shape (N, D)."""
+        """Unit vectors of images, shape (N, D)."""
         self.module.eval()
         parts = [self.module.image_vectors(self.image_features(part)) for part in _chunks(index_N)]
         return torch.cat(parts)
 
     def image_features(self, index_B: IntArray) -> Tensor:
-        """Feature vectors of some images, shape (B, F)."""
+        """Feature vectors of images, shape (B, F)."""
         return self._captions.features(index_B).to(self._device)
 
     def text_vectors(self, index_N: IntArray) -> Tensor:
-        """Unit vectors of some captions, shape (N, D)."""
+        """Unit vectors of captions, shape (N, D)."""
         if self._encoded is not None:
             return self._read(self._encoded, index_N)
         return torch.cat([self._vectors(self.text_rows(part)) for part in _chunks(index_N)])
@@ -184,6 +184,7 @@ class CaptionLearner:
 
     def _read(self, texts: EncodedTexts, index_N: IntArray) -> Tensor:
         """Vectors of texts, those of like length encoded together."""
+        # A batch is padded to its longest text, so texts of one length waste nothing.
         order_N = np.argsort(np.diff(texts.start_C1)[index_N], kind="stable")
         parts = [self._vectors(text_rows(texts, index_N[part])) for part in _chunks(order_N)]
         sorted_ND = torch.cat(parts)
@@ -205,7 +206,7 @@ class CaptionLearner:
         train_N = self._captions.images(TRAIN)
         return mean_and_deviation(self._captions.features(part) for part in _chunks(train_N))
 
-    def _tell(self) -> None:
+    def _log_unread(self) -> None:
         """Log what is not read of the captions."""
         assert self._encoded is not None
         assert self.vocabulary is not None
@@ -225,7 +226,7 @@ def vocabulary_of(captions: Captions, config: CaptionConfig) -> Vocabulary:
 
 
 def text_rows(texts: EncodedTexts, index_B: IntArray) -> dict[str, Tensor]:
-    """Some texts as a text encoder takes them: words side by side, and their number."""
+    """Texts as a text encoder takes them: words side by side, and their number."""
     word_BL, length_B = texts.padded(index_B)
     return {"word": torch.from_numpy(word_BL), "length": torch.from_numpy(length_B)}
 

@@ -1,4 +1,4 @@
-"""DistMult and ComplEx: a relation weighs the products of head and tail.
+"""DistMult and ComplEx (bilinear models): a relation weighs the products of head and tail.
 
 Both as published; with reciprocal relations and the cross-entropy against all entities they are
 the models of Lacroix et al. (ICML 2018), whose small random start is used here, too.
@@ -54,6 +54,8 @@ class ComplEx(DistMult):
 
     def head_query(self, relation_NK: Tensor, tail_NK: Tensor) -> Tensor:
         """What is multiplied with the head: t * conj(r)."""
+        # Re(h r conj(t)) = Re(h conj(t conj(r))), and Re(x conj(y)) is the plain inner product of
+        # both layouts; so heads and tails are ranked by the same score.
         return complex_product(tail_NK, relation_NK, conjugate=True)
 
     def moduli(self, row_NK: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ class TripleLearner:
         return Phase(
             stage.name,
             steps,
+            # The papers' losses are sums over pairs, ours are means: plain gradient descent, which
+            # depends on the loss's scale as Adagrad and Adam do not, takes the rate of a sum.
             stage.learning_rate * (config.pairs if config.optimizer == "sgd" else 1),
             stage.branch,
             optimizer=config.optimizer,
@@ -126,7 +128,7 @@ class TripleLearner:
 
 
 def _sample(triple_N3: IntArray, count: int) -> IntArray:
-    """Some of the triples, the same every time; all of them if there are no more."""
+    """A random sample of the triples, the same every time; all if there are no more."""
     if len(triple_N3) <= count:
         return triple_N3
     generator = np.random.default_rng(_SAMPLE_SEED)

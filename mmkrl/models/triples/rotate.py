@@ -40,6 +40,7 @@ class RotatE(TripleModel):
 
     def head_query(self, relation_NK: Tensor, tail_NK: Tensor) -> Tensor:
         """The tail, turned back."""
+        # |h r - t| = |h - t conj(r)| as |r| = 1: the same score compares it with heads.
         return complex_product(tail_NK, _turn(relation_NK), conjugate=True)
 
 

@@ -83,6 +83,8 @@ class TranslationHinge(torch.autograd.Function):
         norm: int,
     ) -> Tensor:
         """The loss; its gradients are computed on the way."""
+        # The differences that the loss sums are those that the gradient needs; a backward pass of
+        # its own would read all rows again.
         tables = entity_ED.detach().numpy(), relation_RD.detach().numpy()
         loss, grad = translation_hinge(*tables, pairs, margin, norm)
         entities, relations = grad.used_2
@@ -97,6 +99,7 @@ class TranslationHinge(torch.autograd.Function):
         gradients = []
         for (row_U, value_UD), shape in zip(context.grads, context.shapes, strict=True):
             values = torch.from_numpy(value_UD)
+            # The loop adds losses up, so this is 1, and scaling all rows would be for nothing.
             if float(grad) != 1:
                 values = values * grad
             index = torch.from_numpy(row_U)[None]
