@@ -68,8 +68,9 @@ def answers(space: KnowledgeSpace, mined: Dataset) -> list[Row]:
             shown.setdefault(row["relationship_id"], set()).add(row["image_id"])
     among = set().union(*shown.values())
     pairs: dict[str, dict[str, Any]] = {}
-    for row in mined.table("relationships").to_pylist():
-        if row["relationship_id"] in shown:  # the first of a pair is the one without a skin tone
+    rows = mined.table("relationships").to_pylist()
+    for row in sorted(rows, key=lambda row: len(row["subject"] + row["object"])):
+        if row["relationship_id"] in shown:  # the shortest of a pair has no skin tone
             pairs.setdefault(row["pair"], row)
     kept = np.random.default_rng(_SEED).permutation(sorted(pairs))[:_ROWS]
     found = []
@@ -100,9 +101,10 @@ def drawn(rows: list[Row], corpus: Dataset) -> bytes:
             for spine in axis.spines.values():
                 spine.set(color="#2ca02c" if right else "#dddddd", linewidth=3 if right else 1)
     figure.supxlabel(CREDIT, fontsize=6, color="#777777")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    buffer, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    Image.open(buffer).convert("RGB").quantize(128).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 if __name__ == "__main__":

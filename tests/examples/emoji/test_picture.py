@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -59,9 +60,9 @@ def test_it_is_drawn_from_the_corpus(space, mined, tmp_path):
     rows = [{field.name: row.get(field.name, "") for field in IMAGES.arrow} for row in rows]
     corpus = published(tmp_path, images=table(IMAGES, rows))
     found = answers(space, mined)
-    picture = Image.open(io.BytesIO(drawn(found, corpus))).convert("RGB")
-    colours = {colour for _, colour in picture.getcolors(1 << 20)}
-    assert (44, 160, 44) in colours  # a frame around what is right
+    pixels = np.asarray(Image.open(io.BytesIO(drawn(found, corpus))).convert("RGB")).astype(int)
+    green = (np.abs(pixels - (44, 160, 44)) < 8).all(axis=2)
+    assert green.sum() > 1000  # frames around what is right
 
 
 def test_the_readmes_picture_is_small():
