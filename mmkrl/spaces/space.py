@@ -106,7 +106,7 @@ class Space(ABC):
     @classmethod
     @abstractmethod
     def load(cls, folder: Path) -> Space:
-        """Read a space that :meth:`save` wrote; nothing in it is executed."""
+        """Read a space that :meth:`save` wrote; there is nothing to execute in it."""
 
     def ask(
         self, name: str, questions: Sequence[Mapping[str, Any]], options: QueryOptions | None = None
@@ -150,6 +150,9 @@ SPACES: Registry[type[Space]] = Registry(
 
 def load_space(folder: Path) -> Space:
     """The space in a folder, of whichever kind.
+
+    The folder holds no code. What reads it is the class that its kind names, which must be
+    installed here; for a kind ``python:MODULE:NAME`` that module is imported.
 
     Raises:
         UserError: there is none, or one of a kind that is not installed.
