@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from cluster.sweep_config import SweepConfig
 from cluster.tune_hooks import Population
@@ -41,6 +41,7 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
     section = config.train
     space = sweep_space(section, config.sweep.space)
     _check_validations(config)
+    _check_batches(config, space)
 
     def search(step: Step, tracked: Run) -> Work:
         study = OptunaStudy(step.location / _STUDY, space, config.sweep)
@@ -112,6 +113,19 @@ def _check_validations(config: PipelineConfig) -> None:
             f"sweep.scheduler = {config.sweep.scheduler!r} needs validations within a phase: set "
             "train.loop.validate_steps (40, say), or sweep.scheduler=none"
         )
+
+
+def _check_batches(config: PipelineConfig, space: Space) -> None:
+    """Every batch that is tried can be divided among the workers."""
+    workers = config.cluster.training.workers
+    for key, values in space.items():
+        sizes = values.choices if isinstance(values, CategoricalDistribution) else ()
+        for rows in sizes if key.endswith(".batch_size") else ():
+            if int(str(rows)) % workers:
+                raise UsageError(
+                    f"sweep.space.{key} = {rows} cannot be divided among "
+                    f"cluster.training.workers = {workers}; make it a multiple"
+                )
 
 
 def _best(study: OptunaStudy) -> TrialRecord:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,28 +117,3 @@ def build_vocabulary(texts: Iterable[str], *, minimum: int = 1, longest: int = 1
             "lower minimum_count"
         )
     return Vocabulary((*_SPECIAL, *(word for _, word in kept)), longest)
-
-
-def read_vocabulary(data: bytes, place: str) -> Vocabulary:
-    """A vocabulary from its file.
-
-    Args:
-        data: The file's bytes.
-        place: What to call it in errors.
-
-    Raises:
-        UserError: it is no vocabulary, or was changed.
-    """
-    try:
-        values = json.loads(data)
-        vocabulary = Vocabulary(tuple(values["words"]), int(values["longest"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place}: not a vocabulary of mmkrl: {error}") from error
-    if not _is_whole(vocabulary, values.get("digest")):
-        raise UserError(f"{place}: this vocabulary was changed after it was written; train again")
-    return vocabulary
-
-
-def _is_whole(vocabulary: Vocabulary, digest: object) -> bool:
-    words: Sequence[object] = vocabulary.words
-    return all(isinstance(word, str) for word in words) and vocabulary.digest == digest

@@ -210,6 +210,6 @@ def _same_vocabulary(module: DualEncoder, state: dict[str, Tensor], *_: object) 
     other = state.get("vocabulary_digest")
     if other is not None and not torch.equal(module.vocabulary_digest.cpu(), other.cpu()):
         raise UserError(
-            "these weights were trained with another vocabulary: use the vocabulary.json of the "
-            "run that they come from"
+            "these weights were trained with another vocabulary, that of other captions or another "
+            "minimum_count: train again"
         )

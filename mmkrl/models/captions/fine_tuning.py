@@ -84,7 +84,6 @@ class FineTuningLearner(CaptionLearner):
         captions: Images and captions by split.
         config: Model, loss and schedule, with a section ``fine_tune``.
         pictures: The images themselves.
-        vocabulary: That of an earlier run; by default the training captions' own.
         words: Pretrained word vectors, where the configuration wants them.
         seed: Decides the order of the captions.
 
@@ -100,14 +99,13 @@ class FineTuningLearner(CaptionLearner):
         config: CaptionConfig,
         *,
         pictures: Pictures,
-        vocabulary: Vocabulary | None = None,
         words: WordVectors | None = None,
         seed: int,
     ) -> None:
         assert config.fine_tune is not None
         self._tune: FineTuneConfig = config.fine_tune
         self._pictures = pictures
-        super().__init__(captions, config, vocabulary=vocabulary, words=words, seed=seed)
+        super().__init__(captions, config, words=words, seed=seed)
 
     def _make(self, words: WordVectors | None) -> FineTuned:
         source, length = self._pictures.source, self._features

@@ -41,7 +41,6 @@ class CaptionLearner:
     Args:
         captions: Images and captions by split.
         config: Model, loss and schedule.
-        vocabulary: That of an earlier run; by default the training captions' own.
         words: Pretrained word vectors, where the configuration wants them.
         seed: Decides the order of the captions.
 
@@ -54,18 +53,17 @@ class CaptionLearner:
         captions: Captions,
         config: CaptionConfig,
         *,
-        vocabulary: Vocabulary | None = None,
         words: WordVectors | None = None,
         seed: int,
     ) -> None:
         self._captions, self._config = captions, config
         self._train_N = captions.captions(TRAIN)
         self._epochs = ShuffledEpochs(len(self._train_N), seed)
-        self.vocabulary = vocabulary
+        self.vocabulary: Vocabulary | None = None
         self.word_dimension = words.dimension if words else 0
         self._encoded: EncodedTexts | None = None
         if config.reads_words:
-            self.vocabulary = vocabulary or vocabulary_of(captions, config)
+            self.vocabulary = vocabulary_of(captions, config)
             self._encoded = self.vocabulary.encode(captions.texts)
             self._log_unread()
         elif captions.text_CF is None:

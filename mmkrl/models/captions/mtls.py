@@ -146,7 +146,6 @@ class MTLSLearner(CaptionLearner):
     Args:
         captions: Images and captions by split.
         config: Model, losses and schedule, with a section ``transfer``.
-        vocabulary: That of an earlier run; by default the training captions' own.
         words: Pretrained word vectors, where the configuration wants them.
         seed: Decides the order of the captions.
 
@@ -161,7 +160,6 @@ class MTLSLearner(CaptionLearner):
         captions: Captions,
         config: CaptionConfig,
         *,
-        vocabulary: Vocabulary | None = None,
         words: WordVectors | None = None,
         seed: int,
     ) -> None:
@@ -178,7 +176,7 @@ class MTLSLearner(CaptionLearner):
                 f"epochs = {config.epochs:g} and transfer.warmup_epochs = "
                 f"{config.transfer.warmup_epochs:g}: the warm-up must leave epochs for the turns"
             )
-        super().__init__(captions, config, vocabulary=vocabulary, words=words, seed=seed)
+        super().__init__(captions, config, words=words, seed=seed)
         self._start_J = np.searchsorted(captions.image_C, np.arange(len(captions.ids) + 1))
 
     def _make(self, words: WordVectors | None) -> MTLS:

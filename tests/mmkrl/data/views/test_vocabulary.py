@@ -8,9 +8,9 @@ import pytest
 from mmkrl.data.views.vocabulary import (
     PADDING,
     UNKNOWN,
+    Vocabulary,
     build_vocabulary,
     caption_words,
-    read_vocabulary,
 )
 from mmkrl.errors import UserError
 
@@ -62,23 +62,10 @@ def test_no_word_often_enough_is_told():
         build_vocabulary(TRAINED, minimum=5)
 
 
-def test_a_vocabulary_survives_its_file():
+def test_the_file_beside_a_model_tells_the_words_and_what_equal_ones_share():
     found = build_vocabulary(TRAINED, longest=7)
-    again = read_vocabulary(found.to_json(), "words.json")
-    assert again == found
-    assert again.digest == found.digest
+    values = json.loads(found.to_json())
+    assert Vocabulary(tuple(values["words"]), values["longest"]) == found
+    assert values["digest"] == found.digest
     assert build_vocabulary(TRAINED).digest != found.digest
     assert build_vocabulary(TRAINED[:2], longest=7).digest != found.digest
-
-
-@pytest.mark.parametrize("data", [b"{", b"[]", b'{"words": 3, "longest": 2}', b'{"longest": 1}'])
-def test_what_is_no_vocabulary_is_told(data):
-    with pytest.raises(UserError, match=r"words\.json: not a vocabulary of mmkrl"):
-        read_vocabulary(data, "words.json")
-
-
-def test_a_changed_vocabulary_is_refused():
-    values = json.loads(build_vocabulary(TRAINED).to_json())
-    values["words"][3] = "wolf"
-    with pytest.raises(UserError, match="was changed after it was written; train again"):
-        read_vocabulary(json.dumps(values).encode(), "words.json")
