@@ -16,13 +16,14 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from mmkrl.errors import UsageError
 
 PYTHON = "python:"
+_GROUPS = "mmkrl."
 T = TypeVar("T")
 
 
@@ -84,15 +85,22 @@ class Registry(Generic[T]):
 
 
 def sources(values: Any) -> dict[str, str]:
-    """The SHA-256 of the file behind every ``python:MODULE:NAME`` in nested values, by name.
+    """What stands behind the names in nested values that are not built in, by name.
 
-    Work done with a file of one's own is done again when the file changes.
+    Of ``python:MODULE:NAME`` the SHA-256 of the file, of an installed package's name its version:
+    work is done again when either changes.
 
     Raises:
         UsageError: there is no such module.
     """
-    found = {}
-    for name in sorted(set(_own(values))):
+    texts = set(_strings(values))
+    found = {
+        f"{entry.group}:{entry.name}": f"{package.name} {package.version}"
+        for package in distributions()
+        for entry in package.entry_points
+        if entry.group.startswith(_GROUPS) and entry.name in texts
+    }
+    for name in sorted(text for text in texts if text.startswith(PYTHON)):
         module = name.removeprefix(PYTHON).partition(":")[0]
         try:
             spec = importlib.util.find_spec(module)
@@ -104,17 +112,17 @@ def sources(values: Any) -> dict[str, str]:
     return found
 
 
-def _own(values: Any) -> Iterable[str]:
+def _strings(values: Any) -> Iterable[str]:
+    """Every string in nested values, keys too."""
     if isinstance(values, str):
-        if values.startswith(PYTHON):
-            yield values
+        yield values
     elif isinstance(values, Mapping):
         for key, value in values.items():
-            yield from _own(key)
-            yield from _own(value)
+            yield from _strings(key)
+            yield from _strings(value)
     elif isinstance(values, list | tuple | set):
         for value in values:
-            yield from _own(value)
+            yield from _strings(value)
 
 
 def _imported(target: str) -> Any:

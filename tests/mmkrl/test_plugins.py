@@ -58,6 +58,12 @@ def test_a_name_that_leads_nowhere_is_one_line(registry, name, said):
     assert "\n" not in str(caught.value)
 
 
+def test_the_version_of_a_package_that_is_named(installed):
+    values = {"metrics": ["seven"], "other": [{"name": "eight"}]}
+    assert sources(values) == {"mmkrl.test_things:seven": "outside-thing 1"}
+    assert sources({"other": "eight"}) == {}
+
+
 def test_the_sources_of_ones_own_files_follow_their_content(tmp_path, monkeypatch):
     file = tmp_path / "my_source.py"
     file.write_text("A = 1\n")
