@@ -131,7 +131,7 @@ def test_a_step_sees_parts_and_mirror_images_by_its_seed(data, captions):
     again, other = (last_batch(learner, seed=seed).rows["pixel"] for seed in (7, 8))
     assert torch.equal(batch.rows["pixel"], again)
     assert not torch.equal(batch.rows["pixel"], other)
-    encoded = data.pictures(captions, learner._tune)._encoded
+    encoded = data.pictures(learner._tune)._encoded
     mirrored = 0
     for pixel, image in zip(batch.rows["pixel"].numpy(), batch.rows["image"].tolist(), strict=True):
         whole = decode(encoded[image], Limits(), size=2 * SIZE)
@@ -201,9 +201,7 @@ def test_half_precision_is_close(data, captions):
 
 
 def test_features_of_another_backbone_are_refused_in_one_line(data, captions):
-    pictures = data.pictures(
-        captions, CaptionConfig.model_validate({"fine_tune": AS_IT_IS}).fine_tune
-    )
+    pictures = data.pictures(CaptionConfig.model_validate({"fine_tune": AS_IT_IS}).fine_tune)
     assert pictures.source.encoder.name == "efficientnet_lite0"
     object.__setattr__(captions, "feature_MD", np.tile(captions.feature_MD, 2))
     with pytest.raises(UserError, match="the backbone efficientnet_lite0 gives vectors of 1280"):
@@ -213,6 +211,6 @@ def test_features_of_another_backbone_are_refused_in_one_line(data, captions):
 def test_what_does_not_fit_together_is_told():
     with pytest.raises(UsageError, match="fine_tune and transfer: MTLS learns from features"):
         check({"fine_tune": {}, "transfer": {}}, CaptionConfig)
-    several = {"captions": {"a": {"fine_tune": {}}}, "features": ["alexnet", "vgg19"]}
-    with pytest.raises(UsageError, match=r"a would fine-tune a backbone, and .* names 2"):
-        check(several | {"model": "captions"}, TrainConfig)
+    model = {"family": "captions", "fine_tune": {}}
+    with pytest.raises(UsageError, match=r"a would fine-tune an encoder, and .* names 2"):
+        check({"models": {"a": model}, "features": ["alexnet", "vgg19"]}, TrainConfig)
