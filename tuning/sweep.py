@@ -76,6 +76,8 @@ def run(config: PipelineConfig, force: bool) -> Outcome:
 def as_yaml(config: PipelineConfig) -> str:
     """A configuration as a file that every job takes; what has its default is left out."""
     values = config.model_dump(mode="json", exclude_defaults=True, exclude={"sweep"})
+    for name, model in values.get("train", {}).get("models", {}).items():
+        model["family"] = config.train.models[name].family  # a default, but it says what is meant
     return yaml.safe_dump(values, sort_keys=False)
 
 

@@ -168,13 +168,7 @@ def training_workers(process):
 
 def test_two_workers_log_the_losses_of_one(undisturbed, new_place, joined):
     place = joined(new_place("two")).take(undisturbed, *_TRAIN_INPUTS)
-    result = place.done(
-        "train",
-        "--set",
-        "cluster.training.workers=2",
-        "--set",
-        "train.models={full: {family: bcdnn}}",
-    )
+    result = place.done("train", "--set", "cluster.training.workers=2")
     assert result["status"] == "done"
     assert locate(result["output"]).name == undisturbed.dataset("train").location.name
     one, two = train_runs(undisturbed)[1]["full-0"], train_runs(place)[1]["full-0"]

@@ -4,15 +4,22 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from jobs.config import PipelineConfig
-from mmkrl.config import check
+from mmkrl.config import check, load
 from mmkrl.errors import UsageError
-from tuning.sweep import _check_batches, _check_validations
+from tuning.sweep import _check_batches, _check_validations, as_yaml
 
 KEY = "models.bcdnn.batch_size"
 
 
 def configured(**sections):
     return check({"workspace": "runs", **sections}, PipelineConfig)
+
+
+def test_the_file_with_the_best_settings_says_the_family_of_each_model(tmp_path):
+    models = {"ours": {"family": "bcdnn", "margin": 0.3}, "theirs": {"family": "captions"}}
+    config = configured(train={"models": models})
+    (tmp_path / "best.yaml").write_text(as_yaml(config))
+    assert load(str(tmp_path / "best.yaml"), [], PipelineConfig) == config
 
 
 def test_a_batch_that_the_workers_cannot_divide():
