@@ -29,7 +29,8 @@ test: lint
 	$(MAKE) --jobs 2 --output-sync=target test-ray test-other
 
 # Some of Ray's tests run with the others, so that both halves take as long.
-LATER := tests/cluster $(addprefix tests/jobs/test_,dedupe.py extract.py triples_chain.py)
+LATER := tests/cluster tests/golden \
+	$(addprefix tests/jobs/test_,dedupe.py extract.py outside_package.py triples_chain.py)
 
 test-ray: setup
 	$(BIN)/python -m pytest -m ray $(addprefix --ignore=,$(LATER))
