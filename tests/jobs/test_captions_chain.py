@@ -151,10 +151,11 @@ def test_finished_work_is_skipped(done):
             "train.captions={a: {}}",
             "'train.captions' is now named models of a family: train.",
         ),
-        ("train.models.reads.margn=1", "unknown key 'train.models.reads.margn'; did you mean 'mar"),
+        ("train.models.reads.droput=1", "unknown key 'train.models.reads.droput'; did you mean"),
         ("train.models={a: {text: gru}}", "a: say which family, such as a: {family: bcdnn}"),
         ("train.models={a: {family: caption}}", "no model family is called 'caption'; known: capt"),
-        ("train.models.reads.margin=-1", "train.models.reads.margin = -1: Input should be greater"),
+        ("train.models.reads.dropout=-1", "train.models.reads.dropout = -1: Input should be gr"),
+        ("train.models.reads.margin=1", "'train.models.reads.margin' is now loss.margin"),
     ],
 )
 def test_a_model_that_does_not_fit_is_told_in_one_line(done, setting, says):
