@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+import mmkrl
 from mmkrl.evaluate.baselines.captions import CAPTION_BASELINES
 from mmkrl.evaluate.tasks.caption_retrieval import IMAGE_TEXT, TEXT_IMAGE
 
@@ -136,6 +137,23 @@ def test_what_cannot_be_used_is_counted(done):
     assert kept["models"]["reads"]["truncated_captions"] == 1
     words = read(place, "train", "models/reads/vocabulary.json")["words"]
     assert kept["models"]["reads"]["words"] == len(words) > 300
+
+
+def test_a_model_of_captions_is_registered_and_asked(done):
+    place, _ = done
+    registered = place.done("register", "--set", "registry.name=photos")
+    assert registered["output"] == "models:/photos/1"
+    assert registered["metrics"]["champion"] == 1
+    asked = place.done("query", "--set", "query.text=a dog runs over the grass")
+    assert 0 < asked["metrics"]["best_score"] <= 1.0001
+    model = mmkrl.load("models:/photos@champion", tracking=place.tracking)
+    found = model.retrieve("a dog runs over the grass", count=3)
+    corpus = place.dataset("ingest").table("images", ["image_id", "image"]).to_pylist()
+    images = {row["image_id"]: row["image"] for row in corpus}
+    assert set(found["name"]) <= images.keys()
+    seen = model.recognise(images[found["name"][0]], count=3)
+    assert seen["score"].is_monotonic_decreasing
+    assert model.embed_text("a dog").shape == (1, SMALL["dimension"])
 
 
 def test_finished_work_is_skipped(done):
