@@ -56,9 +56,10 @@ def shelves(
 ) -> list[Shelf]:
     """The question with what was found, as pictures where there are any."""
     if task != "retrieve":
+        asked_with = [Picture(question["image"], "asked")] if "image" in question else []
+        title = config.query.image or " | ".join(question.values())
         cards = [Picture(b"", answer.name) for answer in reply.answers]
-        shown = [Shelf(str(config.query.image), [Picture(question["image"], "asked")])]
-        return [*(shown if task == "recognise" else []), Shelf("found", cards)]
+        return [Shelf(title, asked_with), Shelf("found", cards)]
     found = {}
     if config.ingest.sources:
         ids = [answer.name for answer in reply.answers]

@@ -104,6 +104,20 @@ def test_finished_work_is_skipped(done):
     assert {step["status"] for step in again.steps().values()} == {"skipped"}
 
 
+def test_what_completes_a_triple_can_be_asked(done):
+    place, _ = done
+    head, relation, tail = "e03", "next", "e04"
+    names = [f"query.head={head}", f"query.relation={relation}", f"query.tail={tail}"]
+    for given in (names[:2], names[1:], names):
+        settings = [part for one in given for part in ("--set", one)]
+        asked = place.done("query", *settings)
+        assert isinstance(asked["metrics"]["best_score"], float)
+        page = Path(asked["output"]).read_text()
+        assert " | ".join(one.partition("=")[2] for one in given) in page
+    ended = place.run("query", "--set", "query.text=a cat")
+    assert "a space of kind 'triples' can be asked one of score_triples" in ended.error
+
+
 def test_a_model_without_its_pictures_is_told_in_one_line(done):
     place, _ = done
     ended = place.run("train", "--set", "train.models={one: {family: triples, model: ikrl}}")
