@@ -20,7 +20,7 @@ from mmkrl.losses.contrastive import PairScores
 from mmkrl.models.captions.config import CaptionConfig
 from tuning.spaces import search_space
 
-OWN = "python:tests.support.own_loss:SquareConfig"
+OWN = "python:tests.support.outside_lab.outside_lab.loss:SquaresConfig"
 LOSSES = {
     "triplet": {"name": "triplet", "mining": "max"},
     "infonce": {"name": "infonce", "temperature": 0.3},

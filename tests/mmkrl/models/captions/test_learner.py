@@ -93,7 +93,7 @@ def test_the_vocabulary_knows_training_captions_alone(captions):
         {"text": "gru", "loss": {"mining": "max"}, "warmup_epochs": 4},
         {"text": "mean", "loss": "infonce"},
         {"text": "mean", "loss": {"name": "siglip", "bias": -3.0}},
-        {"text": "mean", "loss": "python:tests.support.own_loss:SquareConfig"},
+        {"text": "mean", "loss": "python:tests.support.outside_lab.outside_lab.loss:SquaresConfig"},
         {"text": "bigru", "measure": "order", "loss": {"margin": 0.05, "mining": "semi_hard"}},
         {
             "text": "mean",
