@@ -160,6 +160,7 @@ class Comparison:
             values: Task values by split and method.
         """
         queries, kept = [], []
+        data = {name: family.load(self.sources) for name, family in self._families()}
         for split, measured in values.items():
             for name, family in self._families():
                 own = {method: tasks for (of, method), tasks in measured.items() if of == name}
@@ -168,7 +169,7 @@ class Comparison:
                 first = next(iter(own.values()))
                 tasks = {task: v for task, v in first.items() if v.asked is not None}
                 bare = {self._bare(name, task): v for task, v in tasks.items()}
-                named = family.queries(family.load(self.sources), split, bare)
+                named = family.queries(data[name], split, bare)
                 queries += [
                     query_table(split, task, named[self._bare(name, task)], tasks[task].groups)
                     for task in tasks

@@ -180,9 +180,9 @@ class Family(ABC, Generic[Model, Data]):
         del model
         return True
 
-    def files(self, models: Mapping[str, Model], data: Data) -> Mapping[str, bytes]:
+    def files(self, models: Mapping[str, Model], sources: Sources) -> Mapping[str, bytes]:
         """What is kept beside the trained models, by path: what was not read of the data, say."""
-        del models, data
+        del models, sources
         return {}
 
     def pages(

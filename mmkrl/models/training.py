@@ -136,8 +136,7 @@ def families_files(sources: Sources, location: Location) -> list[FileEntry]:
     """Write what each family keeps beside its trained models."""
     files = []
     for name, models in sources.config.families.items():
-        family = family_of(name)
-        for path, content in family.files(models, family.load(sources)).items():
+        for path, content in family_of(name).files(models, sources).items():
             files.append(write_file(location, path, content))
     return files
 

@@ -142,11 +142,11 @@ class CaptionsFamily(Family[CaptionConfig, "CaptionData"]):
             f"names {len(train.features or ())}; name one"
         ]
 
-    def files(self, models: Mapping[str, CaptionConfig], data: CaptionData) -> Mapping[str, bytes]:
+    def files(self, models: Mapping[str, CaptionConfig], sources: Sources) -> Mapping[str, bytes]:
         """What was read of the captions and what was not, and the models' vocabularies."""
         from mmkrl.models.captions.learner import vocabulary_of
 
-        captions, found, read = data.captions, {}, {}
+        captions, found, read = self.load(sources).captions, {}, {}
         for name, model in models.items():
             if model.reads_words:
                 vocabulary = vocabulary_of(captions, model)
